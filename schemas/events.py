@@ -1,0 +1,86 @@
+"""Events on the topic `VirtualTopic.ep.orders`. Fields are only ever added.
+
+The envelope (`eventType`, `guid`, `data`) is the published contract's; `guid` is the shipment's number.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+
+class EventType(StrEnum):
+    """CloudEvents type and routing key of an event."""
+
+    SHIPMENT_CREATED = "order-shipment-created"
+    SHIPMENT_RELEASED = "order-shipment-released"
+    SHIPMENT_SHIPPED = "order-shipment-shipped"
+    SHIPMENT_CANCELLED = "order-shipment-cancelled"
+
+    @property
+    def contract_name(self) -> str:
+        """Return the name inside the body's `eventType`, for example `ORDER_SHIPMENT_SHIPPED`."""
+        return self.value.upper().replace("-", "_")
+
+
+def _utc_milliseconds(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+UtcTime = Annotated[datetime, PlainSerializer(_utc_milliseconds, return_type=str, when_used="json")]
+
+
+class _Camel(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+class EventLine(_Camel):
+    """Pieces of one order line on the shipment."""
+
+    line_id: str
+    sku: str
+    quantity: int = Field(gt=0)
+
+
+class ShipmentData(_Camel):
+    """The shipment right after what the event tells. It carries no customer address, by design."""
+
+    order_number: str
+    shipment_number: str
+    store: str
+    status: str
+    shipped_at: UtcTime | None = Field(None, description="UTC, milliseconds; set once the shipment is SHIPPED")
+    carrier: str | None = None
+    service: str | None = None
+    packages: int | None = Field(None, ge=0, description="number of packages, when known")
+    carrier_tracking_number: str | None = None
+    tracking_url: str | None = None
+    lines: list[EventLine]
+    notify_customer: bool = Field(description="whether the customer is to be mailed about this event")
+    sequence: int = Field(gt=0, description="1 for the shipment's first event, then one more each")
+
+
+class ContractEventType(BaseModel):
+    """The published contract's event type."""
+
+    model_config = ConfigDict(populate_by_name=True, frozen=True)
+
+    class_: Literal["OrderEvent"] = Field("OrderEvent", alias="@class")
+    name: str
+
+
+class ShipmentEvent(_Camel):
+    """Body of every event, UTF-8 JSON."""
+
+    event_type: ContractEventType
+    guid: str = Field(description="the shipment's number")
+    data: ShipmentData
+
+
+def shipment_event(kind: EventType, data: ShipmentData) -> ShipmentEvent:
+    """Wrap `data` in the contract's envelope."""
+    return ShipmentEvent(event_type=ContractEventType(name=kind.contract_name), guid=data.shipment_number, data=data)

@@ -1,0 +1,1 @@
+"""The HTTP front, the domain and the command line of Waybill."""

@@ -1,0 +1,27 @@
+"""The `waybill` command line: one command per process and per thing an operator does."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from service.commands import migrate
+from service.settings import SettingsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Waybill completes shipments: payment captured once, shipment marked, customer mailed.",
+)
+app.command("migrate")(migrate.migrate)
+
+
+def main() -> None:
+    """Run the command line; a wrong setting ends with its name and exit code 2."""
+    try:
+        app()
+    except SettingsError as error:
+        sys.stderr.write(f"waybill: {error}\n")
+        sys.exit(2)

@@ -1,0 +1,97 @@
+"""Settings, all of them from the environment as `WAYBILL_…`, checked once at start."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The message names the variable to change."""
+
+
+class Settings(BaseSettings):
+    """Every setting of every process. Units stand in the names: `_s` is seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="WAYBILL_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: str = Field("", description="postgresql://user:password@host:port/database")
+    amqp_url: str = Field("", description="amqp://user:password@host:port/vhost, or amqps://")
+    smtp_url: str = Field("", description="smtp://host:port, smtp+starttls://user:password@host:port or smtps://…")
+    payment_url: str = Field("", description="address of the sandbox payment provider, http://host:port")
+
+    host: str = Field("127.0.0.1", description="address the API listens on")
+    port: int = Field(8080, ge=0, le=65535, description="port the API listens on")
+    rate_limit: str = Field("", description='calls per key and API process, such as "100/second"; empty: no limit')
+
+    database_pool_size: int = Field(10, ge=1, le=500, description="database connections of one process")
+    database_acquire_timeout_s: float = Field(5, gt=0, description="wait for a free connection, then 503")
+    lock_timeout_s: float = Field(15, gt=0, description="wait for a lock that another call holds, then 503")
+    capture_timeout_s: float = Field(10, gt=0, description="wait for the payment provider, then the outcome is unknown")
+    idle_in_transaction_timeout_s: float = Field(20, gt=0, description="the server ends a transaction idle this long")
+    shutdown_timeout_s: float = Field(25, gt=0, description="a stopping process lets running work finish this long")
+
+    relay_batch_size: int = Field(200, ge=1, le=5000, description="events published per round")
+    relay_poll_s: float = Field(1.0, gt=0, description="look for events this often even when nobody says there are any")
+    relay_wakeup: bool = Field(True, description="be told of new events by LISTEN/NOTIFY; false behind pgbouncer")
+    publish_timeout_s: float = Field(10, gt=0, description="wait for the broker's confirmation of one round")
+
+    worker_concurrency: int = Field(8, ge=1, le=100, description="messages a worker handles at once")
+    worker_handler_timeout_s: float = Field(60, gt=0, le=600, description="longest handling of one message")
+    worker_retry_delays_s: Annotated[tuple[int, ...], NoDecode] = Field(
+        (5, 30, 300, 1800, 7200), description="waits before each further attempt, comma-separated; then dead"
+    )
+
+    mail_sender: str = Field("no-reply@localhost", description="sender of mails of stores that have none of their own")
+
+    log_format: Literal["auto", "json", "pretty"] = Field("auto", description="auto: pretty on a terminal, else JSON")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("worker_retry_delays_s", mode="before")
+    @classmethod
+    def _split_delays(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("worker_retry_delays_s")
+    @classmethod
+    def _delays_are_positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(delay < 1 for delay in value):
+            raise ValueError("every delay must be at least 1 second")
+        return value
+
+    @model_validator(mode="after")
+    def _deadlines_nest(self) -> Self:
+        # A capture that runs out of time must still find its transaction alive to roll back, and a stopping process
+        # must outlive both, or a stop would look like a crash.
+        if not self.capture_timeout_s < self.idle_in_transaction_timeout_s < self.shutdown_timeout_s:
+            raise ValueError(
+                "these must grow: WAYBILL_CAPTURE_TIMEOUT_S < WAYBILL_IDLE_IN_TRANSACTION_TIMEOUT_S"
+                " < WAYBILL_SHUTDOWN_TIMEOUT_S"
+            )
+        return self
+
+    def require(self, *names: str) -> None:
+        """Raise `SettingsError` unless every named setting has a value."""
+        missing = [
+            f"WAYBILL_{name.upper()} ({type(self).model_fields[name].description})"
+            for name in names
+            if not getattr(self, name)
+        ]
+        if missing:
+            raise SettingsError("not set: " + ", ".join(missing))
+
+
+def load_settings() -> Settings:
+    """Read the environment. Raise `SettingsError` that names each wrong variable, what it holds left out."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = (
+            f"WAYBILL_{'_'.join(str(part) for part in item['loc'][:1]).upper()}: {item['msg']}"
+            if item["loc"]
+            else item["msg"]
+            for item in error.errors(include_input=False, include_url=False)
+        )
+        raise SettingsError("; ".join(problems)) from None

@@ -1,0 +1,1 @@
+"""The domain: orders, shipments and the money for them."""

@@ -1,0 +1,45 @@
+"""The composition root: what every process opens, in one place that the tests use too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from service.settings import Settings
+
+
+async def _prepare_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    # jsonb becomes Python values. `json` columns hold published bytes and stay text.
+    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+@asynccontextmanager
+async def open_pool(
+    settings: Settings, *, name: str, size: int | None = None
+) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+    """Open the process's connection pool; `name` shows in pg_stat_activity.
+
+    The server's own time-outs are set on every connection, so that a lock or a transaction that we lose sight of is
+    freed by the server. The pool opens its first connection here: an unreachable database fails the start.
+    """
+    async with asyncpg.create_pool(
+        settings.database_url,
+        min_size=1,
+        max_size=size or settings.database_pool_size,
+        init=_prepare_connection,
+        timeout=settings.database_acquire_timeout_s,
+        command_timeout=settings.lock_timeout_s + 5,
+        server_settings={
+            "application_name": f"waybill {name}",
+            "lock_timeout": _milliseconds(settings.lock_timeout_s),
+            "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout_s),
+        },
+    ) as pool:
+        yield pool
