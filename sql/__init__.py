@@ -22,4 +22,4 @@ def queries(name: str) -> Any:  # noqa: ANN401 - aiosql makes the functions whil
 
     Every function takes an asyncpg connection first and the query's `:parameters` as keywords.
     """
-    return aiosql.from_path(QUERIES / f"{name}.sql", "asyncpg", kwargs_only=True)
+    return aiosql.from_path(QUERIES / f"{name}.sql", "asyncpg", kwargs_only=True, mandatory_parameters=False)
