@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from service.commands import migrate
+from service.commands import api, migrate, sandbox_provider
 from service.settings import SettingsError
 
 app = typer.Typer(
@@ -15,7 +15,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Waybill completes shipments: payment captured once, shipment marked, customer mailed.",
 )
+app.command("api")(api.api)
 app.command("migrate")(migrate.migrate)
+app.command("sandbox-provider", hidden=True)(sandbox_provider.sandbox_provider)
 
 
 def main() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 
-from service.settings import Settings
+from service.settings import Settings, SettingsError
+from sql import MIGRATIONS, queries
+
+CLOSE_TIMEOUT_S = 5.0
 
 
 async def _prepare_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
@@ -29,17 +33,41 @@ async def open_pool(
     The server's own time-outs are set on every connection, so that a lock or a transaction that we lose sight of is
     freed by the server. The pool opens its first connection here: an unreachable database fails the start.
     """
-    async with asyncpg.create_pool(
-        settings.database_url,
-        min_size=1,
-        max_size=size or settings.database_pool_size,
-        init=_prepare_connection,
-        timeout=settings.database_acquire_timeout_s,
-        command_timeout=settings.lock_timeout_s + 5,
-        server_settings={
-            "application_name": f"waybill {name}",
-            "lock_timeout": _milliseconds(settings.lock_timeout_s),
-            "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout_s),
-        },
-    ) as pool:
+    try:
+        pool = await asyncpg.create_pool(
+            settings.database_url,
+            min_size=1,
+            max_size=size or settings.database_pool_size,
+            init=_prepare_connection,
+            timeout=settings.database_acquire_timeout_s,
+            command_timeout=settings.lock_timeout_s + 5,
+            server_settings={
+                "application_name": f"waybill {name}",
+                "lock_timeout": _milliseconds(settings.lock_timeout_s),
+                "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout_s),
+            },
+        )
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        reason = str(error) or type(error).__name__
+        raise SettingsError(f"WAYBILL_DATABASE_URL: cannot connect to the database: {reason}") from error
+    try:
         yield pool
+    finally:
+        # Bounded: a connection that somebody still holds must not keep the process from ending.
+        try:
+            await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            pool.terminate()
+
+
+async def check_migrated(pool: asyncpg.Pool[asyncpg.Record]) -> None:
+    """Raise `SettingsError` unless every migration that this code was written against has been applied."""
+    try:
+        applied = await queries("migrations").applied(pool) or []
+    except asyncpg.UndefinedTableError:
+        applied = []
+    missing = sorted({path.name.split("_")[0] for path in MIGRATIONS.glob("*.sql")} - set(applied))
+    if missing:
+        raise SettingsError(
+            f"the database of WAYBILL_DATABASE_URL lacks the migrations {', '.join(missing)}: run `waybill migrate`"
+        )

@@ -1,0 +1,189 @@
+"""OpenAPI 3.1 documents, generated from the pydantic models. What every operation shares is said once, here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openapi_pydantic import (
+    Components,
+    Example,
+    Header,
+    Info,
+    MediaType,
+    OpenAPI,
+    Operation,
+    Parameter,
+    PathItem,
+    RequestBody,
+    Response,
+    Schema,
+    SecurityScheme,
+    Tag,
+)
+from openapi_pydantic.util import PydanticSchema, construct_open_api_with_schema_class
+from pydantic import BaseModel
+
+from schemas.shipment_completion import CompleteShipmentRequest, CompleteShipmentResponse, ErrorResponse
+
+SHIPMENTS_BASE = "/integration/api/shipping/v1/shipments"
+
+SECURITY_SCHEMES: dict[str, SecurityScheme] = {
+    "basic": SecurityScheme(type="http", scheme="basic", description="HTTP Basic: key id and secret."),
+    "apiAuthorization": SecurityScheme.model_validate(
+        {
+            "type": "apiKey",
+            "name": "API-Authorization",
+            "in": "header",
+            "description": "The key's secret alone, without a scheme.",
+        }
+    ),
+    "bearer": SecurityScheme(type="http", scheme="bearer", description="The key's secret."),
+}
+
+_TEXT = Schema(type="string")
+_SECONDS = Schema(type="integer", minimum=1)
+
+
+def shipment_completion_document(version: str) -> dict[str, Any]:
+    """Return the document of the Shipment Completion API."""
+    complete = Operation(
+        tags=["Shipments"],
+        operationId="completeShipment",
+        summary="Mark a shipment as complete",
+        description=(
+            "Captures the shipment's payment, sets the shipment to SHIPPED, records the tracking number and publishes"
+            " `order-shipment-shipped` on the topic `VirtualTopic.ep.orders`. The customer's mail follows"
+            " asynchronously. Needs the scope `shipments:complete`.\n\n"
+            "Safe to repeat: 409 is sent only once the shipment is SHIPPED, so a caller may treat it as done. After a"
+            " 500 or 503, or without an answer, repeat the same request; the payment is captured once however often"
+            " it is repeated."
+        ),
+        parameters=request_headers(),
+        requestBody=json_request(CompleteShipmentRequest, "Unknown fields are ignored. At most 64 KiB."),
+        responses={
+            "200": json_response(
+                CompleteShipmentResponse,
+                "The shipment was completed by this call.",
+                {
+                    "completed": {
+                        "shipmentNumber": "100001-1",
+                        "orderNumber": "100001",
+                        "status": "SHIPPED",
+                        "message": "Shipment completed successfully.",
+                    }
+                },
+            ),
+            "400": error(
+                "shipmentNumber is missing or blank, the body or a field is not what is expected (the message names"
+                " it), or the shipment is not in RELEASED status.",
+                missing="shipmentNumber: Field required",
+                not_released="Shipment is not in RELEASED status: 100001-1 is ONHOLD",
+            ),
+            "404": error("No shipment has this number.", not_found="Shipment not found: 100001-1"),
+            "409": error(
+                "The shipment is SHIPPED already, also when a concurrent request completed it first.",
+                shipped="Shipment already completed: 100001-1",
+            ),
+            "500": error(
+                "The payment could not be captured, or something failed on our side; the shipment is unchanged. The"
+                " cause is in the server's log under the request id.",
+                capture="The shipment could not be completed.",
+            ),
+            **common_errors(),
+        },
+        security=[{name: []} for name in SECURITY_SCHEMES],
+    )
+    return document(
+        title="Waybill: Shipment Completion API",
+        version=version,
+        description="Marks order shipments as complete.",
+        tags=[Tag(name="Shipments")],
+        paths={f"{SHIPMENTS_BASE}/complete-shipment": PathItem(post=complete)},
+    )
+
+
+def document(
+    *, title: str, version: str, description: str, tags: list[Tag], paths: dict[str, PathItem]
+) -> dict[str, Any]:
+    """Assemble a document; the models that the operations name become its components."""
+    api = OpenAPI(
+        openapi="3.1.0",
+        info=Info(title=title, version=version, description=description),
+        tags=tags,
+        paths=paths,
+        components=Components(securitySchemes=dict(SECURITY_SCHEMES)),
+    )
+    dumped: dict[str, Any] = construct_open_api_with_schema_class(api).model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
+    return dumped
+
+
+def json_request(model: type[BaseModel], description: str) -> RequestBody:
+    """Return a required JSON body of `model`."""
+    return RequestBody(
+        required=True,
+        description=description,
+        content={"application/json": MediaType(schema=PydanticSchema(schema_class=model))},
+    )
+
+
+def json_response(model: type[BaseModel], description: str, examples: dict[str, Any] | None = None) -> Response:
+    """Return an answer of `model` with named examples."""
+    return Response(
+        description=description,
+        headers={"X-Request-Id": Header(description="The request's id, also in our log.", schema=_TEXT)},
+        content={
+            "application/json": MediaType(
+                schema=PydanticSchema(schema_class=model),
+                examples={name: Example(value=value) for name, value in (examples or {}).items()} or None,
+            )
+        },
+    )
+
+
+def error(description: str, **examples: str) -> Response:
+    """Return the error answer; each example is the text of `error`."""
+    return json_response(ErrorResponse, description, {name: {"error": text} for name, text in examples.items()})
+
+
+def common_errors(limit: str = "64 KiB") -> dict[str, Response]:
+    """Return the answers that every endpoint with a key shares."""
+    unauthorized = error("No API key, or not a valid one.", no_key="An API key is required.")
+    too_many = error("The key's rate limit is reached.", too_many="Too many requests.")
+    unavailable = error(
+        "A lock, a connection, the database or the payment provider could not be had in time. Nothing was changed;"
+        " repeat the same request.",
+        later="The service is temporarily unavailable; repeat the request later.",
+    )
+    retry_after = Header(description="Seconds to wait before the next try.", required=True, schema=_SECONDS)
+    unauthorized.headers = {
+        **(unauthorized.headers or {}),
+        "WWW-Authenticate": Header(description="The Basic challenge.", required=True, schema=_TEXT),
+    }
+    for response in (too_many, unavailable):
+        response.headers = {**(response.headers or {}), "Retry-After": retry_after}
+    return {
+        "401": unauthorized,
+        "403": error("The API key lacks the scope.", scope="The API key lacks the scope shipments:complete."),
+        "413": error(f"The body is larger than {limit}.", too_large=f"The body is larger than {limit}."),
+        "415": error("The body is not JSON by its Content-Type.", type="Content-Type must be application/json."),
+        "429": too_many,
+        "503": unavailable,
+    }
+
+
+def request_headers() -> list[Any]:
+    """Return the optional headers that every request may carry."""
+    return [
+        Parameter.model_validate(
+            {
+                "name": "X-Request-Id",
+                "in": "header",
+                "required": False,
+                "description": "Taken over when it is 1 to 128 visible ASCII characters, else made by us; it"
+                " follows the shipment into logs, event and mail.",
+                "schema": {"type": "string"},
+            }
+        )
+    ]

@@ -1,0 +1,69 @@
+"""Bodies of the Shipment Completion API (reference: Shipment Completion API, "Request Body" and "Response")."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+
+def _no_control_characters(value: str) -> str:
+    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value:
+        raise ValueError("must not be blank")
+    return value
+
+
+def _blank_is_none(value: str | None) -> str | None:
+    return value or None
+
+
+Line = Annotated[str, StringConstraints(strip_whitespace=True, strict=True), AfterValidator(_no_control_characters)]
+
+
+class CompleteShipmentRequest(BaseModel):
+    """The shipment that has left. Fields that the contract does not know are ignored."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"shipmentNumber": "100001-1", "carrierTrackingNumber": "1Z999AA10123456784"}]}
+    )
+
+    shipmentNumber: Annotated[Line, AfterValidator(_not_blank)] = Field(  # noqa: N815 - the contract's spelling
+        description="The shipment number of the order shipment to complete. It must be in RELEASED status.",
+        examples=["100001-1"],
+        min_length=1,
+    )
+    carrierTrackingNumber: Annotated[Line | None, AfterValidator(_blank_is_none)] = Field(  # noqa: N815
+        None,
+        description="The carrier's tracking number to record on the shipment. Blank counts as not supplied.",
+        examples=["1Z999AA10123456784"],
+        max_length=255,
+    )
+
+
+class CompleteShipmentResponse(BaseModel):
+    """The shipment that this call completed."""
+
+    shipmentNumber: str = Field(  # noqa: N815
+        description="The shipment number that was completed.", examples=["100001-1"]
+    )
+    orderNumber: str = Field(  # noqa: N815
+        description="The order number associated with the completed shipment.", examples=["100001"]
+    )
+    status: Literal["SHIPPED"] = Field("SHIPPED", description="The new status of the shipment.")
+    message: str = Field(
+        "Shipment completed successfully.",
+        description="A human-readable result message.",
+        examples=["Shipment completed successfully."],
+    )
+
+
+class ErrorResponse(BaseModel):
+    """What went wrong, for a person."""
+
+    error: str = Field(examples=["Shipment not found: 100001-1"])

@@ -1,0 +1,38 @@
+"""The aiohttp application: every edge, the middlewares around them, and the resources beneath."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import structlog
+from aiohttp import web
+
+from service.http import api_docs, intake_api, integration_api, probes
+from service.http.authentication import AUTHENTICATOR, Authenticator
+from service.http.bodies import LARGEST_LIMIT
+from service.http.context import request_context
+from service.http.errors import errors_as_json
+from service.services import SERVICES, open_services
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+
+def build_app(settings: Settings) -> web.Application:
+    """Build the application that `waybill api` serves; the tests serve the same one."""
+    app = web.Application(middlewares=[request_context, errors_as_json], client_max_size=LARGEST_LIMIT)
+    for edge in (probes, integration_api, intake_api, api_docs):
+        app.add_routes(edge.routes())
+
+    async def resources(app: web.Application) -> AsyncIterator[None]:
+        async with open_services(settings, name="api") as services:
+            app[SERVICES] = services
+            app[AUTHENTICATOR] = Authenticator(
+                services.pool,
+                acquire_timeout_s=settings.database_acquire_timeout_s,
+                rate_limit=settings.rate_limit,
+            )
+            yield
+
+    app.cleanup_ctx.append(resources)
+    return app

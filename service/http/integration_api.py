@@ -1,0 +1,46 @@
+"""The Shipment Completion API. Contract: reference text "Shipment Completion API"."""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+
+from schemas.shipment_completion import CompleteShipmentRequest, CompleteShipmentResponse
+from service.http.authentication import require_scope
+from service.http.bodies import read_json
+from service.http.context import ORIGIN
+from service.keys import Scope
+from service.services import SERVICES
+from service.shipping.complete_shipment import complete_shipment
+
+BASE = "/integration/api/shipping/v1/shipments"
+
+
+async def complete(request: web.Request) -> web.Response:
+    """POST complete-shipment: 200 once SHIPPED is committed."""
+    body = await read_json(request, CompleteShipmentRequest)
+    structlog.contextvars.bind_contextvars(shipment_number=body.shipmentNumber)
+    services = request.app[SERVICES]
+    origin = request[ORIGIN]
+    async with (
+        services.turns.hold(body.shipmentNumber, timeout_s=services.settings.lock_timeout_s),
+        services.connection() as connection,
+    ):
+        completed = await complete_shipment(
+            connection,
+            shipment_number=body.shipmentNumber,
+            tracking_number=body.carrierTrackingNumber,
+            providers=services.providers,
+            capture_timeout_s=services.settings.capture_timeout_s,
+            request_id=origin.request_id,
+            traceparent=origin.traceparent,
+        )
+        await services.wakeup.wake(connection)
+    answer = CompleteShipmentResponse(shipmentNumber=completed.shipment_number, orderNumber=completed.order_number)
+    return web.json_response(text=answer.model_dump_json())
+
+
+def routes() -> list[web.RouteDef]:
+    """Return the contract's routes; old clients add a trailing slash."""
+    guarded = require_scope(Scope.COMPLETE_SHIPMENTS, complete)
+    return [web.post(f"{BASE}/complete-shipment", guarded), web.post(f"{BASE}/complete-shipment/", guarded)]

@@ -1,0 +1,70 @@
+"""What a request handler works with, opened once per API process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
+
+import asyncpg
+from aiohttp import web
+
+from publishers.wakeup import RelayWakeup
+from service.payments.provider import PaymentProvider
+from service.payments.registry import open_providers
+from service.settings import Settings
+from service.wiring import check_migrated, open_pool
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Lets one caller at a time work on a shipment within this process.
+
+    Repeated calls for one shipment would otherwise each hold a connection while they wait for its row lock, and a
+    single impatient partner could drain the pool. The row lock stays what makes it right; this keeps it cheap.
+    """
+
+    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+    @asynccontextmanager
+    async def hold(self, name: str, *, timeout_s: float) -> AsyncIterator[None]:
+        """Wait for the turn of `name`. Raises `TimeoutError` after `timeout_s`."""
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        async with asyncio.timeout(timeout_s):
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Resources and settings of one API process."""
+
+    settings: Settings
+    pool: asyncpg.Pool[asyncpg.Record]
+    providers: Mapping[str, PaymentProvider]
+    wakeup: RelayWakeup
+    turns: Turns = field(default_factory=Turns)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+        """Borrow a connection. Raises `TimeoutError` when none is free in time."""
+        async with self.pool.acquire(timeout=self.settings.database_acquire_timeout_s) as connection:
+            yield connection
+
+
+SERVICES = web.AppKey("services", Services)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, *, name: str) -> AsyncIterator[Services]:
+    """Open everything a request handler needs; close it in reverse order."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(settings, name=name))
+        await check_migrated(pool)
+        providers = await stack.enter_async_context(open_providers(settings))
+        yield Services(settings=settings, pool=pool, providers=providers, wakeup=RelayWakeup())

@@ -1,0 +1,83 @@
+"""Take the money for a shipment, once.
+
+The capture's row was committed as PENDING before anything here runs, so whatever happens, somebody knows the
+idempotency key to ask about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import asyncpg
+import structlog
+
+from service.payments.provider import (
+    Captured,
+    Declined,
+    OutcomeUnknown,
+    PaymentProvider,
+    ProviderUnavailable,
+)
+from service.payments.registry import provider_for
+from service.shipping.errors import CaptureOutcomeUnknown, TemporarilyUnavailable
+from sql import queries
+
+log = structlog.get_logger()
+
+
+async def take_payment(
+    connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record],
+    capture: asyncpg.Record,
+    *,
+    providers: Mapping[str, PaymentProvider],
+    timeout_s: float,
+    reserved_by_us: bool,
+) -> Captured | Declined:
+    """Bring a live capture to its end and write that down in the caller's transaction.
+
+    Runs under the shipment's lock. Raises `CaptureOutcomeUnknown` or `TemporarilyUnavailable` and leaves the row
+    PENDING when the provider gave no clear answer within `timeout_s`.
+    """
+    if capture["state"] == "CAPTURED":
+        return Captured(reference="")
+    result = await _ask_provider(capture, providers=providers, timeout_s=timeout_s, reserved_by_us=reserved_by_us)
+    # Before the commit: if that fails, this line is what leads a person from the money to the shipment.
+    log.info(
+        "capture_answered",
+        capture_id=capture["id"],
+        idempotency_key=capture["idempotency_key"],
+        amount=capture["amount"],
+        currency=capture["currency"],
+        result=type(result).__name__.lower(),
+        reason=result.reason if isinstance(result, Declined) else None,
+    )
+    shipping = queries("shipping")
+    if isinstance(result, Captured):
+        await shipping.settle_captured(connection, capture_id=capture["id"], reference=result.reference)
+    else:
+        await shipping.settle_declined(connection, capture_id=capture["id"], reason=result.reason)
+    return result
+
+
+async def _ask_provider(
+    capture: asyncpg.Record, *, providers: Mapping[str, PaymentProvider], timeout_s: float, reserved_by_us: bool
+) -> Captured | Declined:
+    key = capture["idempotency_key"]
+    try:
+        provider = provider_for(providers, capture["provider"])
+        async with asyncio.timeout(timeout_s):
+            # Somebody before us may have sent this attempt and not lived to write down the answer.
+            known = None if reserved_by_us else await provider.find(key)
+            return known or await provider.capture(
+                authorization=capture["payment_authorization"],
+                amount=capture["amount"],
+                currency=capture["currency"],
+                idempotency_key=key,
+                final=not capture["leaves_more"],
+            )
+    except (OutcomeUnknown, TimeoutError) as error:
+        log.warning("capture_outcome_unknown", capture_id=capture["id"], idempotency_key=key, cause=repr(error))
+        if isinstance(error, ProviderUnavailable):
+            raise TemporarilyUnavailable from error
+        raise CaptureOutcomeUnknown from error

@@ -1,0 +1,70 @@
+"""Why a request cannot be done. The messages are for callers: no internals, no secrets.
+
+WaybillError
+├── InvalidRequest            the request itself is wrong
+├── ShipmentNotFound
+├── OrderNotFound
+├── ShipmentAlreadyShipped    true only: SHIPPED is committed
+├── ShipmentNotReleased       its status, or its order's, does not allow shipping
+├── CaptureFailed             nothing was shipped
+│   ├── CaptureDeclined       the provider refused
+│   └── CaptureOutcomeUnknown the same request may be repeated
+└── TemporarilyUnavailable    a lock, a connection or the provider could not be had in time
+"""
+
+from __future__ import annotations
+
+
+class WaybillError(Exception):
+    """Base of everything that a caller is told."""
+
+
+class InvalidRequest(WaybillError):
+    """The request names the field that is wrong and what was expected."""
+
+
+class ShipmentNotFound(WaybillError):
+    """No shipment has this number."""
+
+    def __init__(self, shipment_number: str) -> None:
+        super().__init__(f"Shipment not found: {shipment_number}")
+
+
+class OrderNotFound(WaybillError):
+    """No order has this number."""
+
+    def __init__(self, order_number: str) -> None:
+        super().__init__(f"Order not found: {order_number}")
+
+
+class ShipmentAlreadyShipped(WaybillError):
+    """The shipment is SHIPPED, and that is committed."""
+
+    def __init__(self, shipment_number: str) -> None:
+        super().__init__(f"Shipment already completed: {shipment_number}")
+
+
+class ShipmentNotReleased(WaybillError):
+    """The shipment's status, or its order's, does not allow shipping."""
+
+
+class CaptureFailed(WaybillError):
+    """The payment was not captured, as far as we know; the shipment stays as it was."""
+
+    def __init__(self) -> None:
+        super().__init__("The shipment could not be completed.")
+
+
+class CaptureDeclined(CaptureFailed):
+    """The provider refused. A later request makes a new attempt."""
+
+
+class CaptureOutcomeUnknown(CaptureFailed):
+    """Nobody knows yet whether money moved. Repeating the request asks the provider first."""
+
+
+class TemporarilyUnavailable(WaybillError):
+    """Nothing was changed for good; the same request may be repeated."""
+
+    def __init__(self) -> None:
+        super().__init__("The service is temporarily unavailable; repeat the request later.")

@@ -1,0 +1,104 @@
+-- Queries of the completion, in the order in which they run. Every path locks the order's row together with the
+-- shipment's, in one statement and always in this join, so that two calls can never wait for each other in a circle.
+
+-- name: reserve_capture^
+-- Commit the intention to capture, if a capture is due, before anybody talks to the provider.
+-- One statement and its own transaction. Whoever waits here for another call's lock goes on with the newest version of
+-- the two locked rows (READ COMMITTED re-checks exactly those), and all that the amount depends on stands on them.
+-- The captures table is still read as of the statement's start: the unique indexes refuse what slips through, ON
+-- CONFLICT makes that "nothing reserved", and the caller looks again.
+WITH due AS (
+    SELECT o.id AS order_id, s.id AS shipment_id, s.shipment_number, o.currency, o.payment_provider,
+           o.payment_authorization,
+           least(s.goods_amount + CASE WHEN o.shipping_reserved THEN 0 ELSE o.shipping_amount END,
+                 o.total_amount - o.reserved_amount) AS amount,
+           CASE WHEN o.shipping_reserved THEN 0 ELSE o.shipping_amount END AS shipping_amount,
+           1 + (SELECT count(*) FROM captures c WHERE c.shipment_id = s.id) AS attempt
+    FROM orders o JOIN shipments s ON s.order_id = o.id
+    WHERE s.shipment_number = :shipment_number
+      AND s.status = ANY(:shippable::text[]) AND s.capture_wanted
+      AND o.status IN ('CONFIRMED', 'IN_PROGRESS') AND NOT o.waiting_for_payment
+      AND NOT EXISTS (SELECT FROM captures c WHERE c.shipment_id = s.id AND c.state IN ('PENDING', 'CAPTURED'))
+    FOR UPDATE OF o, s
+), reserved AS (
+    INSERT INTO captures (order_id, shipment_id, attempt, idempotency_key, provider, payment_authorization, amount,
+                          shipping_part, currency, state, settled_at)
+    SELECT order_id, shipment_id, attempt, 'shipment:' || shipment_number || ':capture:' || attempt, payment_provider,
+           payment_authorization, amount, least(shipping_amount, amount), currency,
+           -- Nothing to take needs no provider.
+           CASE WHEN amount = 0 THEN 'CAPTURED' ELSE 'PENDING' END, CASE WHEN amount = 0 THEN now() END
+    FROM due
+    ON CONFLICT DO NOTHING
+    RETURNING id, order_id, amount, shipping_part
+), counted AS (
+    UPDATE orders o
+    SET reserved_amount = o.reserved_amount + r.amount,
+        shipping_reserved = o.shipping_reserved OR r.shipping_part > 0
+    FROM reserved r WHERE o.id = r.order_id
+)
+SELECT id FROM reserved;
+
+-- name: lock_shipment^
+-- The row locks of a completion: order and shipment, held until commit. Decide on what this returns, on nothing older.
+SELECT o.id AS order_id, o.order_number, o.store_code, o.status AS order_status, o.waiting_for_payment,
+       s.id AS shipment_id, s.shipment_number, s.status, s.capture_wanted, s.package_count, s.event_sequence
+FROM orders o JOIN shipments s ON s.order_id = o.id
+WHERE s.shipment_number = :shipment_number
+FOR UPDATE OF o, s;
+
+-- name: live_capture^
+-- Read under lock_shipment, in a statement of its own so that it sees what the lock's previous holder committed.
+-- leaves_more: whether the authorization is still needed after this capture.
+SELECT c.id, c.state, c.provider, c.payment_authorization, c.amount, c.currency, c.idempotency_key,
+       o.reserved_amount < o.total_amount
+       OR EXISTS (SELECT FROM captures other
+                  WHERE other.order_id = c.order_id AND other.state = 'PENDING' AND other.id <> c.id) AS leaves_more
+FROM captures c JOIN orders o ON o.id = c.order_id
+WHERE c.shipment_id = :shipment_id AND c.state IN ('PENDING', 'CAPTURED');
+
+-- name: settle_captured!
+-- Under lock_shipment.
+UPDATE captures SET state = 'CAPTURED', provider_reference = :reference, settled_at = clock_timestamp()
+WHERE id = :capture_id AND state = 'PENDING';
+
+-- name: settle_declined!
+-- Under lock_shipment. The refused attempt stays; what it had reserved is free again.
+WITH declined AS (
+    UPDATE captures SET state = 'DECLINED', decline_reason = left(:reason, 500), settled_at = clock_timestamp()
+    WHERE id = :capture_id AND state = 'PENDING'
+    RETURNING order_id, amount, shipping_part
+)
+UPDATE orders o
+SET reserved_amount = o.reserved_amount - d.amount,
+    shipping_reserved = o.shipping_reserved AND d.shipping_part = 0
+FROM declined d WHERE o.id = d.order_id;
+
+-- name: mark_shipped^
+-- Under lock_shipment. The order is complete once its last piece has left.
+WITH shipped AS (
+    UPDATE shipments
+    SET status = 'SHIPPED', good_to_go = true, shipped_at = clock_timestamp(), event_sequence = event_sequence + 1
+    WHERE id = :shipment_id
+    RETURNING order_id, piece_count, shipped_at, event_sequence
+), progressed AS (
+    UPDATE orders o
+    SET unshipped_quantity = o.unshipped_quantity - s.piece_count,
+        status = CASE WHEN o.unshipped_quantity = s.piece_count THEN 'COMPLETED' ELSE 'IN_PROGRESS' END,
+        updated_at = s.shipped_at
+    FROM shipped s WHERE o.id = s.order_id
+), tracked AS (
+    INSERT INTO parcels (shipment_id, position, tracking_number)
+    SELECT :shipment_id, 0, :tracking_number::text WHERE :tracking_number::text IS NOT NULL
+    ON CONFLICT (shipment_id, position) DO UPDATE SET tracking_number = excluded.tracking_number
+)
+SELECT shipped_at, event_sequence FROM shipped;
+
+-- name: event_content^
+-- What an event tells of a shipment besides its state: lines in the order's sequence, and the first parcel.
+SELECT p.carrier, p.service, p.tracking_number, p.tracking_url,
+       (SELECT jsonb_agg(jsonb_build_object('line_id', l.line_id, 'sku', l.sku, 'quantity', sl.quantity)
+                         ORDER BY l.position)
+        FROM shipment_lines sl JOIN order_lines l ON l.id = sl.order_line_id
+        WHERE sl.shipment_id = s.id) AS lines
+FROM shipments s LEFT JOIN parcels p ON p.shipment_id = s.id AND p.position = 0
+WHERE s.id = :shipment_id;
