@@ -1,0 +1,58 @@
+"""Small files of the data folder: written whole or not at all, those with secrets for their owner only."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+from pathlib import Path
+from typing import Any
+
+# Below the range from which the kernel takes the ports of outgoing connections, so that nothing takes ours by chance.
+FIRST_PORT, LAST_PORT = 20_000, 29_999
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file atomically and durably; only its owner can read it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def recall(path: Path) -> dict[str, Any]:
+    """Return what `remember` has kept; empty when there is nothing yet."""
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return values
+
+
+def remember(path: Path, values: dict[str, Any]) -> None:
+    """Keep values as JSON for the next start."""
+    write_private(path, json.dumps(values, indent=2) + "\n")
+
+
+def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
+    """Tell whether a server could listen on the port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int | None = None) -> int:
+    """Return `preferred` if it is free on the loopback address, otherwise some free port."""
+    if preferred and is_free(preferred):
+        return preferred
+    candidates = random.sample(range(FIRST_PORT, LAST_PORT + 1), 200)
+    return next(port for port in candidates if is_free(port))

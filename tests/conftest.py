@@ -1,0 +1,100 @@
+"""Fixtures of every test: real servers once per run, and a database and a virtual host of its own per test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from service.settings import Settings
+from service.wiring import open_pool
+from tests.support.databases import Databases
+from tests.support.processes import Processes
+from tests.support.servers import Servers, open_servers
+from tests.support.smtp_sink import SmtpSink, open_smtp_sink
+from tests.support.vhosts import fresh_vhost
+
+_SERVERS = pytest.StashKey[str]()
+
+
+def pytest_configure() -> None:
+    # A developer's own settings must not decide what the tests see.
+    for name in [name for name in os.environ if name.startswith("WAYBILL_") and not name.startswith("WAYBILL_TEST_")]:
+        del os.environ[name]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and reporter and reporter.stats.get("skipped") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED  # what CI skips, nobody ever runs
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if _SERVERS in config.stash:
+        terminalreporter.write_line(f"servers: {config.stash[_SERVERS]}")
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """PostgreSQL and RabbitMQ for this run. The run fails with the reason where they cannot be had."""
+    with open_servers() as opened:
+        request.config.stash[_SERVERS] = opened.origin
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def databases(servers: Servers) -> Iterator[Databases]:
+    """Makes databases on the run's server, from a migrated template or empty."""
+    opened = Databases(servers.database_admin_url)
+    try:
+        opened.make_template()
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """URL of a migrated database of the test's own."""
+    with databases.fresh() as url:
+        yield url
+
+
+@pytest.fixture
+def amqp_url(servers: Servers) -> Iterator[str]:
+    """URL of a virtual host of the test's own."""
+    with fresh_vhost(servers.amqp_management_url, servers.amqp_url) as url:
+        yield url
+
+
+@pytest.fixture
+def settings(database_url: str, amqp_url: str) -> Settings:
+    """Settings that point at the test's own database and virtual host; vary them with `model_copy(update=…)`."""
+    return Settings(database_url=database_url, amqp_url=amqp_url)
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
+    """Connection pool on the test's own database."""
+    async with open_pool(settings, name="tests") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def smtp() -> AsyncIterator[SmtpSink]:
+    """A real SMTP server that keeps the mails it accepts."""
+    async with open_smtp_sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts real `waybill …` processes; none outlives the test."""
+    started = Processes(tmp_path)
+    try:
+        yield started
+    finally:
+        started.close()

@@ -1,0 +1,1 @@
+"""What tests share: servers, sinks and processes. Nothing here asserts."""
