@@ -1,0 +1,61 @@
+"""The payment providers that this installation knows, by the name that an order carries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+from service.payments.provider import PaymentProvider, ProviderUnavailable
+from service.payments.sandbox import SandboxProvider
+from service.settings import Settings, SettingsError
+
+
+class ProviderNotConfigured(ProviderUnavailable):
+    """An order names a payment provider that this installation has no settings for."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"payment provider not configured: {name}")
+        self.name = name
+
+
+@asynccontextmanager
+async def open_providers(settings: Settings) -> AsyncIterator[dict[str, PaymentProvider]]:
+    """Open every provider that has settings, `sandbox` for WAYBILL_PAYMENT_URL. Raises `SettingsError`."""
+    providers: dict[str, PaymentProvider] = {}
+    async with AsyncExitStack() as stack:
+        if settings.payment_url:
+            _check_http_address(settings.payment_url)
+            session = await stack.enter_async_context(_open_session(settings))
+            providers["sandbox"] = SandboxProvider(settings.payment_url, session)
+        yield providers
+
+
+def provider_for(providers: Mapping[str, PaymentProvider], name: str) -> PaymentProvider:
+    """Return the provider that an order names. Raises `ProviderNotConfigured`."""
+    try:
+        return providers[name]
+    except KeyError:
+        raise ProviderNotConfigured(name) from None
+
+
+def _open_session(settings: Settings) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        # A capture holds a database connection, so a process never has more of them under way than its pool allows.
+        connector=aiohttp.TCPConnector(limit=settings.database_pool_size),
+        # Deadlines are the caller's.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+
+
+def _check_http_address(address: str) -> None:
+    try:
+        url = URL(address)
+        usable = url.scheme in {"http", "https"} and bool(url.host)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError("WAYBILL_PAYMENT_URL: expected http://host:port")
