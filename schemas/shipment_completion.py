@@ -24,6 +24,11 @@ def _blank_is_none(value: str | None) -> str | None:
 
 
 Line = Annotated[str, StringConstraints(strip_whitespace=True, strict=True), AfterValidator(_no_control_characters)]
+TrackingNumber = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, strict=True, max_length=255),
+    AfterValidator(_no_control_characters),
+]
 
 
 class CompleteShipmentRequest(BaseModel):
@@ -36,13 +41,12 @@ class CompleteShipmentRequest(BaseModel):
     shipmentNumber: Annotated[Line, AfterValidator(_not_blank)] = Field(  # noqa: N815 - the contract's spelling
         description="The shipment number of the order shipment to complete. It must be in RELEASED status.",
         examples=["100001-1"],
-        min_length=1,
+        json_schema_extra={"minLength": 1},
     )
-    carrierTrackingNumber: Annotated[Line | None, AfterValidator(_blank_is_none)] = Field(  # noqa: N815
+    carrierTrackingNumber: Annotated[TrackingNumber | None, AfterValidator(_blank_is_none)] = Field(  # noqa: N815
         None,
         description="The carrier's tracking number to record on the shipment. Blank counts as not supplied.",
         examples=["1Z999AA10123456784"],
-        max_length=255,
     )
 
 

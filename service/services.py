@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -15,7 +15,7 @@ from publishers.wakeup import RelayWakeup
 from service.payments.provider import PaymentProvider
 from service.payments.registry import open_providers
 from service.settings import Settings
-from service.wiring import check_migrated, open_pool
+from service.wiring import PooledConnection, borrow_connection, check_migrated, open_pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +50,9 @@ class Services:
     wakeup: RelayWakeup
     turns: Turns = field(default_factory=Turns)
 
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
-        """Borrow a connection. Raises `TimeoutError` when none is free in time."""
-        async with self.pool.acquire(timeout=self.settings.database_acquire_timeout_s) as connection:
-            yield connection
+    def connection(self) -> AbstractAsyncContextManager[PooledConnection]:
+        """Borrow a connection. Raises `TemporarilyUnavailable` when none can be had in time."""
+        return borrow_connection(self.pool, timeout_s=self.settings.database_acquire_timeout_s)
 
 
 SERVICES = web.AppKey("services", Services)

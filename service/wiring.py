@@ -6,11 +6,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import asyncpg
+import structlog
 
 from service.settings import Settings, SettingsError
+from service.shipping.errors import TemporarilyUnavailable
 from sql import MIGRATIONS, queries
+
+log = structlog.get_logger()
+
+# A string, because asyncpg's classes are generic for the type checker only.
+PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 CLOSE_TIMEOUT_S = 5.0
 
@@ -58,6 +66,20 @@ async def open_pool(
             await asyncio.wait_for(pool.close(), CLOSE_TIMEOUT_S)
         except TimeoutError:
             pool.terminate()
+
+
+@asynccontextmanager
+async def borrow_connection(pool: asyncpg.Pool[asyncpg.Record], *, timeout_s: float) -> AsyncIterator[PooledConnection]:
+    """Borrow a connection. Raises `TemporarilyUnavailable` when none can be had within `timeout_s`, for any reason."""
+    try:
+        connection = await pool.acquire(timeout=timeout_s)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        log.warning("database_connection_unavailable", cause=repr(error))
+        raise TemporarilyUnavailable from error
+    try:
+        yield connection
+    finally:
+        await pool.release(connection)
 
 
 async def check_migrated(pool: asyncpg.Pool[asyncpg.Record]) -> None:

@@ -20,6 +20,7 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 from service.http.context import Handler
 from service.keys import Scope, hash_secret
+from service.wiring import borrow_connection
 from sql import queries
 
 log = structlog.get_logger()
@@ -111,7 +112,7 @@ class Authenticator:
         # The comparison is the index's on a hash of the secret: its timing tells nothing about the secret.
         if (known := self._known.get(secret_sha256)) is not None:
             return known
-        async with self._pool.acquire(timeout=self._acquire_timeout_s) as connection:
+        async with borrow_connection(self._pool, timeout_s=self._acquire_timeout_s) as connection:
             row = await queries("keys").find_by_hash(connection, secret_sha256=secret_sha256)
         if row is None:
             return None

@@ -34,7 +34,7 @@ STATUS: dict[type[WaybillError], int] = {
     TemporarilyUnavailable: 503,
 }
 
-# What the database says when it, or a lock, cannot be had now. Everything else it says is a bug of ours.
+# What the database says within a transaction when it, or a lock, cannot be had now. Everything else is a bug of ours.
 DATABASE_AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
@@ -43,7 +43,6 @@ DATABASE_AWAY = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InterfaceError,
     TimeoutError,
     OSError,

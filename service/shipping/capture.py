@@ -21,13 +21,13 @@ from service.payments.provider import (
 )
 from service.payments.registry import provider_for
 from service.shipping.errors import CaptureOutcomeUnknown, TemporarilyUnavailable
-from sql import queries
+from sql import Connection, queries
 
 log = structlog.get_logger()
 
 
 async def take_payment(
-    connection: asyncpg.pool.PoolConnectionProxy[asyncpg.Record],
+    connection: Connection,
     capture: asyncpg.Record,
     *,
     providers: Mapping[str, PaymentProvider],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import asyncpg
 import structlog
 
 from publishers import outbox
@@ -14,11 +13,9 @@ from service.payments.provider import Declined, PaymentProvider
 from service.shipping.capture import take_payment
 from service.shipping.errors import CaptureDeclined, CaptureFailed, ShipmentNotFound
 from service.shipping.shipment import COMPLETABLE, OrderStatus, ShipmentStatus, check_may_ship
-from sql import queries
+from sql import Connection, queries
 
 log = structlog.get_logger()
-
-Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 # How often a call looks again after another call's refused capture took the place of its own. Each round means that
 # one more competitor was refused meanwhile; the lock time-out bounds the whole long before.

@@ -4,6 +4,7 @@ WaybillError
 ├── InvalidRequest            the request itself is wrong
 ├── ShipmentNotFound
 ├── OrderNotFound
+├── OrderConflict             the order differs and can no longer change
 ├── ShipmentAlreadyShipped    true only: SHIPPED is committed
 ├── ShipmentNotReleased       its status, or its order's, does not allow shipping
 ├── CaptureFailed             nothing was shipped
@@ -13,6 +14,8 @@ WaybillError
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class WaybillError(Exception):
@@ -35,6 +38,14 @@ class OrderNotFound(WaybillError):
 
     def __init__(self, order_number: str) -> None:
         super().__init__(f"Order not found: {order_number}")
+
+
+class OrderConflict(WaybillError):
+    """The order is known with other content, which can no longer change. `differences` name each field."""
+
+    def __init__(self, order_number: str, differences: Sequence[str]) -> None:
+        super().__init__(f"Order {order_number} can no longer be changed: " + "; ".join(differences))
+        self.differences = tuple(differences)
 
 
 class ShipmentAlreadyShipped(WaybillError):

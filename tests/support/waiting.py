@@ -1,0 +1,13 @@
+"""Wait for something that another process or server makes true and cannot tell us about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+async def until(condition: Callable[[], Awaitable[object]], *, timeout: float = 20) -> None:
+    """Return once `condition` holds. Raise `TimeoutError` if it does not in time."""
+    async with asyncio.timeout(timeout):
+        while not await condition():
+            await asyncio.sleep(0.01)
