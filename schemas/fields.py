@@ -1,0 +1,147 @@
+"""Types of single fields that come from outside. Liberal in spelling, strict in meaning; limits are the database's.
+
+Every message says what was expected and leaves out what was sent, because that may be somebody's personal data.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import Annotated, Final
+
+from babel import Locale, UnknownLocaleError
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from schemas.money import is_currency
+
+# Fits an integer column, also when summed over an order, which is checked there.
+MAX_QUANTITY: Final = 1_000_000_000
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NOT_UNICODE = re.compile(r"[\ud800-\udfff]")
+_DECIMAL = re.compile(r"-?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
+# Dots only between the parts; nothing that could end a mail header or be read as a second address.
+_EMAIL_LOCAL = re.compile(r"""[^\s@<>()\[\]\\,;:".]+(?:\.[^\s@<>()\[\]\\,;:".]+)*""")
+_EMAIL_DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)*[^\W_](?:[\w-]{0,61}[^\W_])?")
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
+# CLDR's groupings, pseudo-accents and "unknown" look like countries but are none.
+_NO_COUNTRIES: Final = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
+
+
+def clean_text(value: object) -> object:
+    """Strip and compose (NFC) text, so that what looks the same is the same; refuse control characters."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text.isascii():
+        if _NOT_UNICODE.search(text):
+            raise PydanticCustomError("not_unicode", "expected valid UTF-8")
+        text = unicodedata.normalize("NFC", text).strip()
+    if _CONTROL.search(text):
+        raise PydanticCustomError("control_character", "expected text without control characters")
+    return text
+
+
+def clean_identifier(value: object) -> object:
+    """Clean an identifier, which may be sent as a whole number."""
+    return clean_text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+def blank_as_none(value: object) -> object:
+    """Let an optional field be sent blank."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def parse_decimal(value: object) -> Decimal:
+    """Read a decimal number from text or from a JSON number, digit by digit as it was written."""
+    if isinstance(value, str) and _DECIMAL.fullmatch(value.strip()):
+        return Decimal(value.strip())
+    if isinstance(value, int) and not isinstance(value, bool):
+        return Decimal(value)
+    if isinstance(value, float) and math.isfinite(value):
+        # The shortest text that reads as this float: exact for every amount within schemas.money's bound.
+        return Decimal(repr(value))
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    raise PydanticCustomError("decimal_text", 'expected a decimal number such as "199.00"')
+
+
+def parse_quantity(value: object) -> int:
+    """Read a whole number of pieces from text or from a JSON number."""
+    try:
+        number = parse_decimal(value)
+    except PydanticCustomError:
+        number = Decimal(0)
+    if not 1 <= number <= MAX_QUANTITY or number != number.to_integral_value():
+        raise PydanticCustomError("quantity", "expected a whole number from 1 to {most}", {"most": str(MAX_QUANTITY)})
+    return int(number)
+
+
+def parse_email(value: str) -> str:
+    """Check an address's syntax and lower its domain, which is the part that means the same in either case."""
+    local, _, domain = value.rpartition("@")
+    if len(local) > 64 or not _EMAIL_LOCAL.fullmatch(local) or not _EMAIL_DOMAIN.fullmatch(domain):
+        raise PydanticCustomError("email", 'expected an e-mail address such as "name@example.com"')
+    return f"{local}@{domain.lower()}"
+
+
+@lru_cache(maxsize=1024)
+def parse_locale(value: str) -> str:
+    """Return the BCP 47 tag of the closest locale that Babel knows: "sv_se" is "sv-SE", "sv-JP" is "sv"."""
+    if _LOCALE.fullmatch(value):
+        language = re.split("[-_]", value)[0]
+        for name in (value.replace("-", "_"), language):
+            try:
+                return str(Locale.parse(name)).replace("_", "-")
+            except (UnknownLocaleError, ValueError):
+                continue
+    raise PydanticCustomError("locale", 'expected a locale such as "sv-SE"')
+
+
+def parse_currency(value: str) -> str:
+    """Check an ISO 4217 code, in either case."""
+    if not is_currency(value.upper()):
+        raise PydanticCustomError("currency", 'expected an ISO 4217 currency code such as "SEK"')
+    return value.upper()
+
+
+@cache
+def country_names() -> dict[str, str]:
+    """Return every ISO 3166 alpha-2 code with its English name."""
+    return {
+        code: name
+        for code, name in Locale("en").territories.items()
+        if re.fullmatch("[A-Z]{2}", code) and code not in _NO_COUNTRIES
+    }
+
+
+def parse_country(value: str) -> str:
+    """Check an ISO 3166 alpha-2 code, in either case."""
+    if value.upper() not in country_names():
+        raise PydanticCustomError("country", 'expected an ISO 3166 country code such as "SE"')
+    return value.upper()
+
+
+# Constraints stand before the validators that run ahead of them, so that pydantic checks and documents them as
+# constraints of the type.
+Text = Annotated[str, StringConstraints(min_length=1, max_length=200), BeforeValidator(clean_text)]
+LongText = Annotated[str, StringConstraints(min_length=1, max_length=500), BeforeValidator(clean_text)]
+OptionalText = Annotated[Text | None, BeforeValidator(blank_as_none)]
+LineId = Annotated[str, StringConstraints(min_length=1, max_length=64), BeforeValidator(clean_identifier)]
+Sku = Annotated[str, StringConstraints(min_length=1, max_length=100), BeforeValidator(clean_identifier)]
+Authorization = Annotated[str, StringConstraints(min_length=1, max_length=255), BeforeValidator(clean_identifier)]
+Provider = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$"), BeforeValidator(clean_text)]
+Code = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), BeforeValidator(clean_identifier)
+]
+Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(parse_email), BeforeValidator(clean_text)]
+LocaleTag = Annotated[str, StringConstraints(max_length=35), AfterValidator(parse_locale), BeforeValidator(clean_text)]
+Currency = Annotated[str, AfterValidator(parse_currency), BeforeValidator(clean_text)]
+Country = Annotated[str, AfterValidator(parse_country), BeforeValidator(clean_text)]
+Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(parse_quantity)]
+Amount = Annotated[Decimal, Field(ge=0), BeforeValidator(parse_decimal)]
+Rate = Annotated[Decimal, Field(ge=0, le=1, decimal_places=6), BeforeValidator(parse_decimal)]

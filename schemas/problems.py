@@ -1,0 +1,35 @@
+"""What is wrong with a body, for people: each field by its path, and what was expected there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import ValidationError
+
+# Nobody reads more, and a body of thousands of wrong lines would be answered with as many.
+MOST_PROBLEMS: Final = 20
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """Write a location as `lines[0].unitPrice`."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part != "[key]":
+            path += f".{part}" if path else part
+    return path
+
+
+def problems_of(error: ValidationError) -> list[str]:
+    """Name every wrong field and what was expected; what was sent is not repeated."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    problems = []
+    for item in found[:MOST_PROBLEMS]:
+        message = item["msg"].removeprefix("Value error, ")
+        path = field_path(item["loc"])
+        problems.append(f"{path}: {message}" if path else message)
+    if len(found) > MOST_PROBLEMS:
+        problems.append(f"and {len(found) - MOST_PROBLEMS} more")
+    return problems
