@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import queue
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-import psutil
-
-from service.dev.private_files import write_private
+from service.dev.private_files import remember
+from service.dev.sessions import created_at, kill_session
 
 POLL_S = 0.05
-KILL_WAIT_S = 5.0
+READY_TIMEOUT_S = 60.0
+GRACE_S = 15.0
+
+T = TypeVar("T")
 
 
 class StartError(Exception):
@@ -37,22 +39,35 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
     stop_signal: signal.Signals = signal.SIGTERM
-    grace_s: float = 15.0
 
     @property
     def pid(self) -> int:
         """Process id, which is the session's id too."""
         return self.process.pid
 
-    def tail(self, lines: int = 15) -> str:
-        """Return the last lines of the log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def output(self) -> str:
+        """Return everything it wrote."""
+        return self.log.read_text(errors="replace")
+
+    def describe_exit(self) -> str:
+        """Say how it ended and what it wrote last."""
+        code = self.process.returncode
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"{self.name} {how}. The end of {self.log}:\n{self._tail()}"
+
+    def describe_delay(self, waited_s: float) -> str:
+        """Say that it is not ready yet and what it wrote last."""
+        return f"{self.name} is not ready after {waited_s:g} s. The end of {self.log}:\n{self._tail()}"
+
+    def _tail(self) -> str:
+        return "\n".join(self.output().splitlines()[-15:])
 
 
 class Children:
     """The processes that one supervisor has started, in order.
 
-    `roster` is a file that names them, so that a successor can end them if the supervisor itself is killed.
+    `roster` is a file that names them, so that a successor can end them if the supervisor itself is killed
+    (`sessions.end_orphans`). All methods may be called from several threads, `request_stop` in a signal handler too.
     """
 
     def __init__(self, *, roster: Path, logs: Path) -> None:
@@ -60,7 +75,10 @@ class Children:
         self._logs = logs
         self._started: list[Child] = []
         self._lock = threading.Lock()
-        self._stop_requested = threading.Event()
+        # Plain flags and a re-entrant queue: a signal handler may interrupt anything, a lock's holder included.
+        self._stop_requested = False
+        self._ending = False
+        self._hurry = False
         self._exits: queue.SimpleQueue[Child | None] = queue.SimpleQueue()
         logs.mkdir(parents=True, exist_ok=True)
 
@@ -70,69 +88,69 @@ class Children:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
-        user: str | int | None = None,
+        user: str | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
-        grace_s: float = 15.0,
     ) -> Child:
         """Start a process that is meant to run until it is stopped. Raise `StartError` if it cannot be executed."""
         with self._lock:
-            if self._stop_requested.is_set():
+            if self._stop_requested:
                 raise Stopped
-            log = self._logs / f"{name}.log"
-            child = Child(name, _spawn(argv, log=log, env=env, user=user), log, stop_signal, grace_s)
+            child = self._spawn(name, argv, env=env, user=user, stop_signal=stop_signal)
             self._started.append(child)
-            self._write_roster()
-        threading.Thread(target=self._watch, args=(child,), name=f"watch-{name}", daemon=True).start()
+            entries = [{"name": each.name, "pid": each.pid, "created": created_at(each.pid)} for each in self._started]
+            remember(self._roster, {"children": entries})
+        threading.Thread(target=self._watch, args=(child,), name=f"watch {name}", daemon=True).start()
         return child
 
     def run(
-        self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, user: str | int | None = None
+        self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, user: str | None = None
     ) -> str:
         """Run a process to its end and return its output. Raise `StartError` with the output's end if it fails."""
-        log = self._logs / f"{name}.log"
-        process = _spawn(argv, log=log, env=env, user=user)
+        child = self._spawn(name, argv, env=env, user=user)
         try:
-            while process.poll() is None:
-                if self._stop_requested.wait(POLL_S / 5):
+            while child.process.poll() is None:
+                if self._stop_requested:
                     raise Stopped
+                time.sleep(POLL_S / 5)
         finally:
-            _kill_session(process.pid)
-            process.wait()
-        child = Child(name, process, log)
-        if process.returncode:
-            raise StartError(f"{name} failed (exit code {process.returncode}):\n{child.tail()}")
-        return log.read_text(errors="replace")
+            kill_session(child.pid)
+            child.process.wait()
+        if child.process.returncode:
+            raise StartError(child.describe_exit())
+        return child.output()
 
-    def wait_until(self, ready: Callable[[], bool], *, child: Child, timeout_s: float) -> None:
-        """Return once `ready()`; raise `StartError` when `child` ends before that or the time is up."""
+    def wait_until(self, ready: Callable[[], bool], *, child: Child, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Return once `ready()`. Raise `StartError` when `child` ends before that or the time is up."""
         deadline = time.monotonic() + timeout_s
         while not ready():
             if child.process.poll() is not None:
-                raise StartError(describe_exit(child))
+                raise StartError(child.describe_exit())
             if time.monotonic() > deadline:
-                raise StartError(f"{child.name} is not ready after {timeout_s:g} s; see {child.log}\n{child.tail()}")
-            if self._stop_requested.wait(POLL_S):
+                raise StartError(child.describe_delay(timeout_s))
+            if self._stop_requested:
                 raise Stopped
+            time.sleep(POLL_S)
 
     def wait_for_exit(self) -> Child | None:
         """Block until some child ends and return it; None when a stop was requested."""
         return self._exits.get()
 
     def request_stop(self) -> None:
-        """Make every wait end with `Stopped`, and nothing start any more. Safe in a signal handler."""
-        self._stop_requested.set()
+        """Make every wait end with `Stopped` and nothing start any more; while already ending, end at once."""
+        self._stop_requested = True
+        self._hurry = self._ending
         self._exits.put(None)
 
-    def stop_all(self, *, hurry: threading.Event | None = None) -> None:
-        """End every child in the reverse order of its start, at once if `hurry` is set, and leave no descendant."""
-        self._stop_requested.set()
+    def stop_all(self, *, at_once: bool = False) -> None:
+        """End every child in the reverse order of its start and leave no descendant."""
+        self._stop_requested = True
+        self._hurry = at_once
+        self._ending = True
         with self._lock:
-            started = list(self._started)
-        for child in reversed(started):
-            _stop(child, hurry=hurry or threading.Event())
-        with self._lock:
+            for child in reversed(self._started):
+                self._stop(child)
             self._started.clear()
-        self._roster.unlink(missing_ok=True)
+            self._roster.unlink(missing_ok=True)
 
     @property
     def pids(self) -> dict[str, int]:
@@ -140,120 +158,60 @@ class Children:
         with self._lock:
             return {child.name: child.pid for child in self._started}
 
+    def _spawn(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None,
+        user: str | None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> Child:
+        log = self._logs / f"{name}.log"
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("wb") as output:
+            try:
+                process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=None if env is None else dict(env),
+                    user=user,
+                    extra_groups=None if user is None else [],
+                    # Ctrl-C at the terminal is for the supervisor, which ends its children in order.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartError(f"cannot run {argv[0]}: {error.strerror}") from error
+        return Child(name, process, log, stop_signal)
+
     def _watch(self, child: Child) -> None:
         child.process.wait()
         self._exits.put(child)
 
-    def _write_roster(self) -> None:
-        entries = [{"name": child.name, "pid": child.pid, "created": _created(child.pid)} for child in self._started]
-        write_private(self._roster, json.dumps(entries))
+    def _stop(self, child: Child) -> None:
+        deadline = time.monotonic() + GRACE_S
+        if child.process.poll() is None and not self._hurry:
+            child.process.send_signal(child.stop_signal)
+            while child.process.poll() is None and time.monotonic() < deadline and not self._hurry:
+                time.sleep(POLL_S / 5)
+        kill_session(child.pid)
+        child.process.wait()
 
 
-def end_orphans(roster: Path) -> list[str]:
-    """End what a killed supervisor has left behind according to its roster; return the names of what was found."""
-    try:
-        entries = json.loads(roster.read_text())
-    except FileNotFoundError:
-        return []
-    found = []
-    for entry in reversed(entries):
-        pid: int = entry["pid"]
-        created = _created(pid)
-        # A process id is not reused while a session of that number lives, so a leader that is gone leaves only ours.
-        if created is not None and created != entry["created"]:
-            continue
-        members = _session(pid)
-        if members:
-            found.append(entry["name"])
-            _end(members, grace_s=0 if created is None else 5)
-    roster.unlink()
-    return found
-
-
-def describe_exit(child: Child) -> str:
-    """Say how a child ended and what it wrote last."""
-    code = child.process.returncode
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    return f"{child.name} {how}; the end of {child.log}:\n{child.tail()}"
-
-
-def _spawn(
-    argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None, user: str | int | None
-) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
+def start_together(children: Children, starters: Sequence[Callable[[], T]]) -> list[T]:
+    """Run all starters at once and return their results. The first error stops `children` and is raised."""
+    with ThreadPoolExecutor(max_workers=max(len(starters), 1)) as threads:
+        futures = [threads.submit(starter) for starter in starters]
         try:
-            return subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=None if env is None else dict(env),
-                user=user,
-                extra_groups=None if user is None else [],
-                # Ctrl-C at the terminal is for the supervisor, which ends its children in order.
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise StartError(f"cannot run {argv[0]}: {error.strerror}") from error
-
-
-def _stop(child: Child, *, hurry: threading.Event) -> None:
-    if child.process.poll() is None and not hurry.is_set():
-        child.process.send_signal(child.stop_signal)
-        deadline = time.monotonic() + child.grace_s
-        while child.process.poll() is None and time.monotonic() < deadline and not hurry.is_set():
-            time.sleep(POLL_S / 5)
-    _kill_session(child.pid)
-    child.process.wait()
-
-
-def _kill_session(session: int) -> None:
-    members = _session(session)
-    for member in members:
-        _signal(member, signal.SIGKILL)
-    psutil.wait_procs(members, timeout=KILL_WAIT_S)
-
-
-def _end(members: Sequence[psutil.Process], *, grace_s: float) -> None:
-    for member in members:
-        _signal(member, signal.SIGTERM)
-    _, alive = psutil.wait_procs(members, timeout=grace_s)
-    for member in alive:
-        _signal(member, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=KILL_WAIT_S)
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
-
-
-def _session(session: int) -> list[psutil.Process]:
-    return [process for process in _processes() if _session_of(process.pid) == session and not _is_zombie(process)]
-
-
-def _processes() -> Iterable[psutil.Process]:
-    return psutil.process_iter()
-
-
-def _session_of(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None
-
-
-def _is_zombie(process: psutil.Process) -> bool:
-    try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _created(pid: int) -> float | None:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return None
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        except BaseException:
+            children.request_stop()
+            raise
+        errors = [error for future in done if (error := future.exception())]
+        if errors:
+            children.request_stop()
+            raise next((error for error in errors if not isinstance(error, Stopped)), errors[0])
+        return [future.result() for future in futures]

@@ -19,7 +19,6 @@ from service.dev.children import Children, StartError
 from service.dev.private_files import free_port, recall, remember, write_private
 
 USER = "waybill"
-START_TIMEOUT_S = 60.0
 # What a crash may lose or tear: nothing in development, everything in tests, whose data nobody wants back.
 _THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "300"}
 
@@ -68,7 +67,7 @@ def start_postgres(children: Children, folder: Path, *, throw_away: bool = False
         # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
         stop_signal=signal.SIGINT,
     )
-    children.wait_until(lambda: _is_ready(cluster, child.pid), child=child, timeout_s=START_TIMEOUT_S)
+    children.wait_until(lambda: _is_ready(cluster, child.pid), child=child)
     return f"postgresql://{USER}:{known['password']}@127.0.0.1:{known['port']}/postgres"
 
 

@@ -48,7 +48,7 @@ def start_rabbitmq(children: Children, folder: Path, *, server: str) -> Broker:
     environment = _environment(folder, known)
 
     mapper = children.start("epmd", [epmd, "-port", str(known["epmd"]), "-address", "127.0.0.1"], env=environment)
-    children.wait_until(lambda: _answers(known["epmd"]), child=mapper, timeout_s=START_TIMEOUT_S)
+    children.wait_until(lambda: _answers(known["epmd"]), child=mapper)
     node = children.start("rabbitmq", [server], env=environment)
     broker = Broker(
         amqp_url=f"amqp://{USER}:{known['password']}@127.0.0.1:{known['amqp']}",
@@ -145,7 +145,7 @@ def _environment(folder: Path, known: dict[str, int]) -> dict[str, str]:
         "RABBITMQ_NODENAME": NODE,
         "RABBITMQ_DIST_PORT": str(known["distribution"]),
         "RABBITMQ_LOGS": "-",
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 2000",
         # The start script then becomes the server instead of standing between it and our signals.
         "RUNNING_UNDER_SYSTEMD": "true",
     }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
-from service.dev.children import Child, Children, describe_exit
+from service.dev.children import Child, Children
 from service.dev.private_files import free_port
 from service.settings import Settings
 
@@ -64,7 +64,7 @@ class Process:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
             async with asyncio.timeout(timeout_s):
                 while not await _answers(session, url):
-                    assert self.running, describe_exit(self._child)
+                    assert self.running, self._child.describe_exit()
                     await asyncio.sleep(LOOK_AGAIN_S)
 
     async def wait_for_exit(self, *, timeout_s: float = 30) -> int:
@@ -79,7 +79,7 @@ class Process:
         deadline = asyncio.get_running_loop().time() + timeout_s
         while not condition():
             # It may have written its last words between the look at the log and the look at the process.
-            assert self.running or condition(), f"no {what}; {describe_exit(self._child)}"
+            assert self.running or condition(), f"no {what}; {self._child.describe_exit()}"
             assert asyncio.get_running_loop().time() < deadline, f"no {what} after {timeout_s} s:\n{self.output()}"
             await asyncio.sleep(LOOK_AGAIN_S)
 

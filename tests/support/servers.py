@@ -7,23 +7,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
-from service.dev.children import Children, StartError, end_orphans
+from service.dev.children import Children, StartError, start_together
 from service.dev.servers_postgres import start_postgres
-from service.dev.servers_rabbitmq import Broker, find_server, start_rabbitmq
+from service.dev.servers_rabbitmq import find_server, start_rabbitmq
+from service.dev.sessions import created_at, end_orphans
 
 POSTGRES_IMAGE = "postgres:18-alpine"
 RABBITMQ_IMAGE = "rabbitmq:3.13-management"
 FOLDER_PREFIX = "waybill-tests-"
+
+# Addresses by the field of `Servers` that they fill.
+Addresses = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -39,70 +39,71 @@ class Servers:
 @contextmanager
 def open_servers() -> Iterator[Servers]:
     """Provide the servers for as long as the block runs. Raise `StartError` with the reason if they cannot be had."""
-    database, broker = _from_environment()
-    origin = []
+    found = _from_environment()
+    origin = ["named by the environment"] if found else []
     with ExitStack() as stack:
-        if database and broker:
-            origin.append("named by the environment")
-        elif _docker_answers():
+        if not _complete(found) and _docker_answers():
             try:
-                database, broker = stack.enter_context(_containers(database, broker))
+                found = stack.enter_context(_containers(found))
                 origin.append("in containers")
-            except Exception as error:  # noqa: BLE001 - an engine without registry access is no reason to give up
-                origin.append(f"(containers failed: {type(error).__name__}: {error})")
-        if not (database and broker):
-            database, broker = stack.enter_context(_embedded(database, broker))
+            except Exception as error:  # noqa: BLE001 - an engine that cannot pull images is no reason to give up
+                origin.append(f"(no containers: {type(error).__name__}: {error})")
+        if not _complete(found):
+            found = stack.enter_context(_embedded(found))
             origin.append("embedded")
-        yield Servers(database, broker.amqp_url.rstrip("/"), broker.management_url.rstrip("/"), " ".join(origin))
+        yield Servers(**{name: url.rstrip("/") for name, url in found.items()}, origin=" ".join(origin))
 
 
-def _from_environment() -> tuple[str | None, Broker | None]:
-    database = os.environ.get("WAYBILL_TEST_DATABASE_URL")
-    amqp, management = (os.environ.get(f"WAYBILL_TEST_{name}") for name in ("AMQP_URL", "AMQP_MANAGEMENT_URL"))
-    if bool(amqp) != bool(management):
+def _complete(found: Addresses) -> bool:
+    return found.keys() == {"database_admin_url", "amqp_url", "amqp_management_url"}
+
+
+def _from_environment() -> Addresses:
+    variables = {
+        "database_admin_url": "WAYBILL_TEST_DATABASE_URL",
+        "amqp_url": "WAYBILL_TEST_AMQP_URL",
+        "amqp_management_url": "WAYBILL_TEST_AMQP_MANAGEMENT_URL",
+    }
+    found = {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
+    if ("amqp_url" in found) != ("amqp_management_url" in found):
         raise StartError("set both of WAYBILL_TEST_AMQP_URL and WAYBILL_TEST_AMQP_MANAGEMENT_URL, or neither")
-    return database or None, Broker(amqp, management) if amqp and management else None
+    return found
 
 
 @contextmanager
-def _embedded(database: str | None, broker: Broker | None) -> Iterator[tuple[str, Broker]]:
+def _embedded(found: Addresses) -> Iterator[Addresses]:
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
     # PostgreSQL may have to run as another user, who must be able to come this far.
     folder.chmod(0o755)
-    (folder / "owner").write_text(f"{os.getpid()} {psutil.Process().create_time()}")
+    (folder / "owner").write_text(f"{os.getpid()} {created_at(os.getpid())}")
     children = Children(roster=folder / "processes.json", logs=folder / "logs")
-    hurry = threading.Event()
-    hurry.set()
+
+    def database() -> Addresses:
+        return {"database_admin_url": start_postgres(children, folder / "postgres", throw_away=True)}
+
+    def broker() -> Addresses:
+        server = find_server()
+        if server is None:
+            raise StartError("rabbitmq-server is not installed; `make test` installs it where it can")
+        started = start_rabbitmq(children, folder / "rabbitmq", server=server)
+        return {"amqp_url": started.amqp_url, "amqp_management_url": started.management_url}
+
+    starters = [*([] if "database_admin_url" in found else [database]), *([] if "amqp_url" in found else [broker])]
     try:
-        with ThreadPoolExecutor() as threads:
-            # Both at once: RabbitMQ takes seconds, PostgreSQL less than one.
-            postgres = None if database else threads.submit(start_postgres, children, folder / "pg", throw_away=True)
-            rabbitmq = None if broker else threads.submit(_start_rabbitmq, children, folder / "mq")
-            try:
-                yield_database = postgres.result() if postgres else database
-                yield_broker = rabbitmq.result() if rabbitmq else broker
-            except BaseException:
-                children.request_stop()
-                raise
-        yield yield_database, yield_broker
+        for started in start_together(children, starters):
+            found |= started
+        yield found
     finally:
         # Nobody wants the data back: no orderly shutdown.
-        children.stop_all(hurry=hurry)
+        children.stop_all(at_once=True)
         shutil.rmtree(folder)
 
 
-def _start_rabbitmq(children: Children, folder: Path) -> Broker:
-    server = find_server()
-    if server is None:
-        raise StartError("rabbitmq-server is not installed; `make test` installs it where it can")
-    return start_rabbitmq(children, folder, server=server)
-
-
 def _sweep() -> None:
-    """End what killed test runs have left behind."""
+    """End what killed test runs of this user have left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        if folder.owner() == Path.home().owner() and not _owner_lives(folder):
+        if folder.stat().st_uid == os.geteuid() and not _owner_lives(folder):
             end_orphans(folder / "processes.json")
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -110,11 +111,9 @@ def _sweep() -> None:
 def _owner_lives(folder: Path) -> bool:
     try:
         pid, created = (folder / "owner").read_text().split()
-        return psutil.Process(int(pid)).create_time() == float(created)
-    except psutil.NoSuchProcess:
-        return False
+        return created_at(int(pid)) == float(created)
     except (OSError, ValueError):
-        return True  # just being made by another run
+        return True  # another run is just making it
 
 
 def _docker_answers() -> bool:
@@ -124,42 +123,41 @@ def _docker_answers() -> bool:
 
 
 @contextmanager
-def _containers(database: str | None, broker: Broker | None) -> Iterator[tuple[str, Broker]]:
+def _containers(found: Addresses) -> Iterator[Addresses]:
+    openers: list[Callable[[], AbstractContextManager[Addresses]]] = []
+    if "database_admin_url" not in found:
+        openers.append(_postgres_container)
+    if "amqp_url" not in found:
+        openers.append(_rabbitmq_container)
     with ExitStack() as stack:
         with warnings.catch_warnings():
+            # The library's own deprecations are not ours to mend.
             warnings.simplefilter("ignore")
-            openers: list[Callable[[], AbstractContextManager[str | Broker]]] = [
-                *([] if database else [_postgres_container]),
-                *([] if broker else [_rabbitmq_container]),
-            ]
-            for opener in openers:
-                opened = stack.enter_context(opener())
-                if isinstance(opened, Broker):
-                    broker = opened
-                else:
-                    database = opened
-        yield database, broker
+            started = [stack.enter_context(opener()) for opener in openers]
+        for addresses in started:
+            found = found | addresses
+        yield found
 
 
 @contextmanager
-def _postgres_container() -> Iterator[str]:
+def _postgres_container() -> Iterator[Addresses]:
     from testcontainers.postgres import PostgresContainer
 
     container = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command(
         "postgres -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=300"
     )
     with container as running:
-        yield running.get_connection_url()
+        yield {"database_admin_url": running.get_connection_url()}
 
 
 @contextmanager
-def _rabbitmq_container() -> Iterator[Broker]:
+def _rabbitmq_container() -> Iterator[Addresses]:
     from testcontainers.rabbitmq import RabbitMqContainer
 
     with RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672) as running:
         host = running.get_container_host_ip()
         credentials = f"{running.username}:{running.password}"
-        yield Broker(
-            amqp_url=f"amqp://{credentials}@{host}:{running.get_exposed_port(running.port)}",
-            management_url=f"http://{credentials}@{host}:{running.get_exposed_port(15672)}",
-        )
+        yield {
+            "amqp_url": f"amqp://{credentials}@{host}:{running.get_exposed_port(running.port)}",
+            "amqp_management_url": f"http://{credentials}@{host}:{running.get_exposed_port(15672)}",
+        }
