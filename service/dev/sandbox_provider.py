@@ -27,9 +27,10 @@ LEDGER_FILE: Final = "sandbox-ledger.jsonl"
 IDEMPOTENCY_KEY_MAX: Final = 255
 # How often a request that is never answered looks whether its client is still there.
 PRESENCE_CHECK_S: Final = 0.1
+# How long a stop leaves such requests open before it cuts them off.
+UNANSWERED_AT_STOP_S: Final = 0.5
 
 CAPTURES = web.AppKey("CAPTURES", Captures)
-STOPPING = web.AppKey("STOPPING", asyncio.Event)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,7 +49,7 @@ async def run_sandbox(*, host: str, port: int, data_dir: Path) -> AsyncIterator[
     async with open_ledger(data_dir / LEDGER_FILE) as ledger:
         captures = Captures(ledger)
         app = create_app(captures)
-        runner = web.AppRunner(app, handler_cancellation=False, access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(app, handler_cancellation=False, access_log=None, shutdown_timeout=UNANSWERED_AT_STOP_S)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -63,7 +64,6 @@ def create_app(captures: Captures) -> web.Application:
     """Return the provider's routes over `captures`."""
     app = web.Application(middlewares=[_refuse], client_max_size=16 * 1024)
     app[CAPTURES] = captures
-    app[STOPPING] = asyncio.Event()
     app.add_routes(
         [
             web.post("/captures", _capture),
@@ -77,7 +77,6 @@ def create_app(captures: Captures) -> web.Application:
 
 
 async def _stop(app: web.Application) -> None:
-    app[STOPPING].set()
     await app[CAPTURES].stop()
 
 
@@ -127,14 +126,9 @@ async def _health(_: web.Request) -> web.Response:
 
 
 async def _leave_unanswered(request: web.Request) -> None:
-    # Not left to cancellation, which is off so that nothing accepted can be cut short by a client that leaves.
-    stopping = request.app[STOPPING]
-    while request.transport is not None and not request.transport.is_closing():
-        try:
-            await asyncio.wait_for(stopping.wait(), PRESENCE_CHECK_S)
-        except TimeoutError:
-            continue
-        request.transport.abort()
+    # A client that leaves does not cancel its request, so that nothing accepted is cut short: somebody has to look.
+    while request.transport is not None and not request.transport.is_closing():  # noqa: ASYNC110
+        await asyncio.sleep(PRESENCE_CHECK_S)
 
 
 def _answer(decision: Decision) -> web.Response:

@@ -122,6 +122,15 @@ async def test_a_surprise_is_an_unknown_outcome(call: Call, raw: bytes) -> None:
     assert type(caught.value) is OutcomeUnknown
 
 
+@both_calls
+async def test_a_redirect_is_not_followed_to_an_answer_of_somebody_else(call: Call) -> None:
+    async with answering(response(200, b'{"status":"captured","id":"cap_1"}')) as elsewhere:
+        location = f"Location: {elsewhere._captures}"
+        async with answering(response(303, b"", location)) as provider:
+            with pytest.raises(OutcomeUnknown, match="303"):
+                await call(provider)
+
+
 async def test_only_find_takes_never_seen_for_an_answer() -> None:
     async with answering(response(404, b'{"status":"unknown"}')) as provider:
         assert await find(provider) is None

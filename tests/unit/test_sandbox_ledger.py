@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,12 +107,12 @@ async def test_appends_are_synced_before_they_return_and_share_syncs(
 
 
 async def test_an_entry_is_not_known_before_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    syncing, go_on = asyncio.Event(), asyncio.Event()
+    syncing, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
     def fsync(_: int) -> None:
         loop.call_soon_threadsafe(syncing.set)
-        asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(timeout=20)
+        assert go_on.wait(timeout=20)
 
     async with open_ledger(tmp_path / "ledger.jsonl") as ledger:
         monkeypatch.setattr(os, "fsync", fsync)
@@ -126,17 +127,25 @@ async def test_an_entry_is_not_known_before_it_is_synced(tmp_path: Path, monkeyp
 async def test_an_append_given_up_by_its_caller_is_written_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    syncing = asyncio.Event()
+    syncing, go_on = asyncio.Event(), threading.Event()
+    synced: list[bool] = []
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(os, "fsync", lambda _: loop.call_soon_threadsafe(syncing.set))
+
+    def fsync(_: int) -> None:
+        loop.call_soon_threadsafe(syncing.set)
+        synced.append(go_on.wait(timeout=20))
+
     path = tmp_path / "ledger.jsonl"
     async with open_ledger(path) as ledger:
-        syncing.clear()
+        monkeypatch.setattr(os, "fsync", fsync)
         appending = asyncio.create_task(ledger.append(entry("a")))
         await syncing.wait()
         appending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await appending
+        loop.call_later(0.05, go_on.set)
+    assert synced == [True]
+    monkeypatch.undo()
     async with open_ledger(path) as ledger:
         assert ledger.get("a") == entry("a")
 
