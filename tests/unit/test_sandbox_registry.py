@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from service.payments.provider import Captured, ProviderUnavailable
@@ -16,6 +18,23 @@ async def test_a_configured_sandbox_is_there_and_works(sandbox: Sandbox) -> None
         )
     assert isinstance(result, Captured)
     assert [row["idempotency_key"] for row in sandbox.ledger()] == ["k"]
+
+
+async def test_as_many_captures_run_at_once_as_there_are_database_connections(sandbox: Sandbox) -> None:
+    keys = ["k1", "k2", "k3"]
+    async with open_providers(Settings(payment_url=sandbox.url, database_pool_size=len(keys))) as providers:
+        captures = [
+            asyncio.create_task(
+                providers["sandbox"].capture(
+                    authorization="sandbox:slow:300", amount=1, currency="SEK", idempotency_key=key, final=True
+                )
+            )
+            for key in keys
+        ]
+        for key in keys:
+            await sandbox.accepted(key)
+        assert sandbox.ledger() == []
+        await asyncio.gather(*captures)
 
 
 async def test_without_settings_there_is_no_provider(monkeypatch: pytest.MonkeyPatch) -> None:
