@@ -103,7 +103,7 @@ async def test_appends_are_synced_before_they_return_and_share_syncs(
         assert synced_sizes == [len(f"{entry('first').model_dump_json()}\n".encode())]
         await asyncio.gather(*(ledger.append(entry(str(n))) for n in range(200)))
         assert synced_sizes[-1] == path.stat().st_size
-        assert path.read_bytes().count(b"\n") == 201  # noqa: ASYNC240 - a few lines
+        assert path.read_bytes().count(b"\n") == 201
         assert len(synced_sizes) <= 3
 
 
