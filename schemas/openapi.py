@@ -116,7 +116,15 @@ def document(
     dumped: dict[str, Any] = construct_open_api_with_schema_class(api).model_dump(
         mode="json", by_alias=True, exclude_none=True
     )
+    for schema in dumped["components"]["schemas"].values():
+        _drop_field_titles(schema)
     return dumped
+
+
+def _drop_field_titles(schema: dict[str, Any]) -> None:
+    # pydantic makes them from the field's name, "Shipmentnumber", and pages show them instead of the name.
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
 
 
 def json_request(model: type[BaseModel], description: str) -> RequestBody:

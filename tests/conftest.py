@@ -17,7 +17,7 @@ from tests.support.servers import Servers, open_servers
 from tests.support.smtp_sink import SmtpSink, open_smtp_sink
 from tests.support.vhosts import fresh_vhost
 
-pytest_plugins = ["tests.support.sandbox"]
+pytest_plugins = ["tests.support.sandbox", "tests.support.api"]
 
 _SERVERS = pytest.StashKey[str]()
 

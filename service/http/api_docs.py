@@ -12,10 +12,12 @@ from aiohttp import web
 from swagger_ui_bundle import swagger_ui_path
 
 from schemas.openapi import SHIPMENTS_BASE, shipment_completion_document
+from schemas.openapi_orders import ORDERS_BASE, order_intake_document
 from service.http.context import Handler
 
 DOCUMENTS = {
     f"{SHIPMENTS_BASE}/api-docs": shipment_completion_document,
+    f"{ORDERS_BASE.removesuffix('/orders')}/api-docs": order_intake_document,
 }
 
 # Served from the process itself, so the page may fetch from its own origin only. Swagger UI sets inline styles.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 from aiohttp import web
 
+from schemas.openapi import SHIPMENTS_BASE
 from schemas.shipment_completion import CompleteShipmentRequest, CompleteShipmentResponse
 from service.http.authentication import require_scope
 from service.http.bodies import read_json
@@ -12,8 +13,6 @@ from service.http.context import ORIGIN
 from service.keys import Scope
 from service.services import SERVICES
 from service.shipping.complete_shipment import complete_shipment
-
-BASE = "/integration/api/shipping/v1/shipments"
 
 
 async def complete(request: web.Request) -> web.Response:
@@ -43,4 +42,7 @@ async def complete(request: web.Request) -> web.Response:
 def routes() -> list[web.RouteDef]:
     """Return the contract's routes; old clients add a trailing slash."""
     guarded = require_scope(Scope.COMPLETE_SHIPMENTS, complete)
-    return [web.post(f"{BASE}/complete-shipment", guarded), web.post(f"{BASE}/complete-shipment/", guarded)]
+    return [
+        web.post(f"{SHIPMENTS_BASE}/complete-shipment", guarded),
+        web.post(f"{SHIPMENTS_BASE}/complete-shipment/", guarded),
+    ]

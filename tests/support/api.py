@@ -12,14 +12,15 @@ import asyncpg
 import pytest
 from aiohttp import web
 
+from schemas.openapi import SHIPMENTS_BASE
 from service.http.app import build_app
-from service.http.integration_api import BASE
 from service.keys import NewKey, Scope, create_key
 from service.settings import Settings
+
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
-COMPLETE = f"{BASE}/complete-shipment"
+COMPLETE = f"{SHIPMENTS_BASE}/complete-shipment"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""A TCP proxy that can be taken away and brought back at the same address, to cut processes off from a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+
+class Proxy:
+    """Forwards connections to a server while it is up; cuts and refuses them while it is down."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    async def up(self) -> None:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def down(self) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await self._server.wait_closed()
+        self._server = None
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.add(writer)
+        with suppress(OSError):
+            there_reader, there_writer = await asyncio.open_connection(*self._target)
+            self._writers.add(there_writer)
+            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+            self._writers.discard(there_writer)
+        self._writers.discard(writer)
+        writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def open_proxy(host: str, port: int) -> AsyncIterator[Proxy]:
+    """Serve a proxy to `host:port` on a free local port."""
+    proxy = Proxy(host, port)
+    await proxy.up()
+    try:
+        yield proxy
+    finally:
+        await proxy.down()
