@@ -119,7 +119,7 @@ def _compare(known: Any, sent: Any, path: str) -> Iterator[Difference]:  # noqa:
     if path == "lines":
         yield from _compare_lines(known, sent)
     elif isinstance(known, dict) and isinstance(sent, dict):
-        for key in known | sent:
+        for key in sent | known:
             yield from _compare(known.get(key), sent.get(key), f"{path}.{key}" if path else key)
     elif isinstance(known, list) and isinstance(sent, list):
         for index, (before, after) in enumerate(zip_longest(known, sent)):
@@ -144,4 +144,6 @@ def _compare_lines(known: list[dict[str, Any]], sent: list[dict[str, Any]]) -> I
 def _shown(value: Any) -> str:  # noqa: ANN401 - JSON
     if value is None:
         return "not given"
+    if isinstance(value, bool):
+        return str(value).lower()
     return "given" if isinstance(value, dict | list) else str(value)
