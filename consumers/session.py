@@ -1,0 +1,193 @@
+"""One session with the broker: connect, declare, consume until something ends it, drain, close.
+
+Connections are plain ones. A client that reconnects by itself keeps channel state that is no longer true; here
+everything that belongs to a connection lives and dies with it (ADR 0005).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+import aio_pika
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueueIterator
+from aiormq.exceptions import AMQPError
+from yarl import URL
+
+from consumers import topology
+from consumers.outcome import Pause
+from consumers.settle import CopyPublisher
+from consumers.work import Work, process
+
+log = structlog.get_logger()
+
+OPEN_TIMEOUT_S: Final = 30.0
+CLOSE_TIMEOUT_S: Final = 5.0
+HEARTBEAT_S: Final = 15
+
+# What talking to a broker that is away, or goes away, raises.
+BROKER_ERRORS: Final = (AMQPError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to consume, how many messages at once, and how long running handlers may go on after the end."""
+
+    amqp_url: str
+    concurrency: int
+    publish_timeout_s: float
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Somebody asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A message found that no message can be handled now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Nobody planned it."""
+
+    reason: str
+
+
+End = Stopped | Paused | Lost
+
+
+async def consume(broker: Broker, work: Work, *, stop: asyncio.Event, consuming: asyncio.Event) -> End:
+    """Consume until told to stop or unable to go on; return why it ended.
+
+    `consuming` is set while messages are taken. Raises `TopologyMismatch`, and any of `BROKER_ERRORS` if the session
+    never came to consume.
+    """
+    async with _connection(broker, work) as connection:
+        async with asyncio.timeout(OPEN_TIMEOUT_S):
+            await topology.declare(connection, work.topology)
+            copies = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            channel = await connection.channel()
+            session = _Session(work, CopyPublisher(copies, timeout_s=broker.publish_timeout_s))
+            await session.end_with(channel, copies)
+            await channel.set_qos(prefetch_count=broker.concurrency)
+            messages = (await channel.get_queue(work.topology.work.name, ensure=False)).iterator()
+            await messages.consume()
+        log.info("consumer_session_started", queue=work.topology.work.name, concurrency=broker.concurrency)
+        consuming.set()
+        try:
+            end = await session.take(messages, stop)
+            consuming.clear()
+            await session.drain(broker.grace_s)
+        finally:
+            consuming.clear()
+            await session.cut()
+        return end
+
+
+class _Session:
+    """The running handlers of one session and the first reason for its end."""
+
+    def __init__(self, work: Work, copies: CopyPublisher) -> None:
+        self._work = work
+        self._copies = copies
+        self._running: set[asyncio.Task[None]] = set()
+        self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
+
+    async def end_with(self, consuming: AbstractChannel, publishing: AbstractChannel) -> None:
+        """End when the broker closes a channel or cancels the consumer.
+
+        The channel is watched, not the connection: that one notices only its own closing. A consumer cancelled with
+        its queue leaves the channel open, connected and silent.
+        """
+        for channel in (consuming, publishing):
+            channel.close_callbacks.add(lambda _, error: self._finish(Lost(f"channel closed: {error}")))
+        underlay = await consuming.get_underlay_channel()
+        underlay.on_consumer_cancel_callbacks.add(lambda _: self._finish(Lost("the broker cancelled the consumer")))
+
+    async def take(self, messages: AbstractQueueIterator, stop: asyncio.Event) -> End:
+        """Start a task for every message until the end; then take no more and give back what has not begun."""
+        taking = asyncio.create_task(self._start_each(messages))
+        stopping = asyncio.create_task(self._finish_on(stop))
+        try:
+            return await asyncio.shield(self._end)
+        finally:
+            # On a channel that is gone there is nothing to cancel, and the broker has taken the messages back.
+            with suppress(*BROKER_ERRORS):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await messages.close()
+            await _cancel({taking, stopping})
+
+    async def drain(self, grace_s: float) -> None:
+        """Let running handlers finish and settle, for at most `grace_s` seconds."""
+        if self._running:
+            log.info("consumer_draining", running=len(self._running), grace_s=grace_s)
+            await asyncio.wait(self._running, timeout=grace_s)
+
+    async def cut(self) -> None:
+        """Cancel what still runs. It is unsettled, so the broker delivers it again."""
+        if self._running:
+            log.warning("handlers_cancelled", count=len(self._running))
+            await _cancel(set(self._running))
+
+    def _finish(self, end: End) -> None:
+        if not self._end.done():
+            self._end.set_result(end)
+
+    async def _finish_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._finish(Stopped())
+
+    async def _start_each(self, messages: AbstractQueueIterator) -> None:
+        # Tasks of our own: the client library cancels its callbacks when their channel closes, which would cut a
+        # mail in half. There are never more than the prefetch.
+        async for message in messages:
+            if self._end.done():
+                continue  # unsettled, so that the broker has it back when the channel closes
+            task = asyncio.create_task(self._process(message))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        self._finish(Lost("the broker delivers no more"))
+
+    async def _process(self, message: AbstractIncomingMessage) -> None:
+        try:
+            outcome = await process(self._work, message, self._copies)
+        except Exception as error:
+            # Unsettled: a new session gets it again.
+            log.exception("message_not_settled", message_id=message.message_id)
+            self._finish(Lost(f"a message could not be settled: {type(error).__name__}"))
+        else:
+            if isinstance(outcome, Pause):
+                self._finish(Paused(outcome.reason))
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _connection(broker: Broker, work: Work) -> AsyncIterator[AbstractConnection]:
+    url = URL(broker.amqp_url)
+    if "heartbeat" not in url.query:
+        url = url.update_query(heartbeat=HEARTBEAT_S)
+    connection = await aio_pika.connect(
+        url,
+        timeout=OPEN_TIMEOUT_S,
+        client_properties={"connection_name": f"waybill {work.topology.consumer}"},
+    )
+    try:
+        yield connection
+    finally:
+        with suppress(*BROKER_ERRORS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await connection.close()

@@ -1,0 +1,98 @@
+"""Answering the broker, once per delivery, after the database's commit and never before it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import structlog
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, HeadersType
+from aiormq.exceptions import ChannelInvalidStateError
+
+from consumers.outcome import Dead, Handled, Outcome, Pause, Retry, Skipped
+from schemas.topology import ATTEMPT_HEADER, DEAD_AT_HEADER, DEAD_REASON_HEADER, ConsumerTopology
+
+log = structlog.get_logger()
+
+
+class CopyPublisher:
+    """Puts confirmed, persistent copies of messages into the consumer's own queues, never through the topic.
+
+    `channel` is one of its own that confirms and raises on returns: a copy that no queue took is an error.
+    """
+
+    def __init__(self, channel: AbstractChannel, *, timeout_s: float) -> None:
+        self._channel = channel
+        self._timeout_s = timeout_s
+        # One at a time: the client library tells returned messages apart by their message_id only, and the same
+        # message may be here twice. Copies are the exception, so this bounds nothing that matters.
+        self._turn = asyncio.Lock()
+
+    async def publish(self, message: AbstractIncomingMessage, *, queue: str, headers: dict[str, Any]) -> None:
+        """Return once the broker has the copy in `queue`. Raises what aio-pika raises, or `TimeoutError`."""
+        async with asyncio.timeout(self._timeout_s), self._turn:
+            await self._channel.default_exchange.publish(_copy(message, headers), queue, mandatory=True)
+
+
+async def settle(
+    message: AbstractIncomingMessage,
+    outcome: Outcome,
+    *,
+    attempt: int,
+    topology: ConsumerTopology,
+    copies: CopyPublisher,
+) -> None:
+    """Make `outcome` of the `attempt`-th attempt true on the broker.
+
+    A copy is in its new queue before the original is acknowledged: a crash between the two leaves a duplicate, which
+    the inbox absorbs. If the copy fails, the error is raised and the message stays unacknowledged.
+    """
+    match outcome:
+        case Handled() | Skipped():
+            await _answer(message.ack)
+        case Retry(delay_s, _):
+            await copies.publish(message, queue=topology.retry_name(delay_s), headers={ATTEMPT_HEADER: attempt})
+            await _answer(message.ack)
+        case Dead(reason):
+            headers = {
+                ATTEMPT_HEADER: attempt,
+                DEAD_REASON_HEADER: reason,
+                DEAD_AT_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds"),
+            }
+            await copies.publish(message, queue=topology.dead.name, headers=headers)
+            await _answer(message.ack)
+        case Pause():
+            # nack, not reject: "I am leaving" is no failure of the message.
+            await _answer(lambda: message.nack(requeue=True))
+        case _:
+            assert_never(outcome)
+
+
+async def _answer(answer: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await answer()
+    except ChannelInvalidStateError:
+        # The channel is gone, so the broker delivers the message again, and the inbox knows that it is handled.
+        log.warning("answer_lost_with_channel")
+
+
+def _copy(message: AbstractIncomingMessage, headers: dict[str, Any]) -> Message:
+    # Headers that begin with x- are the broker's own account of the original.
+    kept: HeadersType = {name: value for name, value in message.headers.items() if not name.startswith("x-")}
+    return Message(
+        message.body,
+        headers=kept | headers,
+        content_type=message.content_type,
+        content_encoding=message.content_encoding,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        priority=message.priority,
+        correlation_id=message.correlation_id,
+        reply_to=message.reply_to,
+        message_id=message.message_id,
+        timestamp=message.timestamp,
+        type=message.type,
+        app_id=message.app_id,
+    )
