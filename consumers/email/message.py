@@ -1,0 +1,92 @@
+"""The mail as it goes over the wire: headers and a multipart body of ASCII bytes, for any names.
+
+The headers that hold names are written here: the standard library's own folding breaks long non-ASCII names apart, and
+with SMTPUTF8 even into further addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.header import Header
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from typing import Final
+from uuid import UUID
+
+from consumers.email.addresses import Address
+from consumers.email.render import Rendered
+
+# What may stand in a quoted string or in a subject as it is. Longer or other text becomes encoded words.
+_PLAIN = re.compile(r"[\x20-\x7e]{0,60}")
+_ENCODED_WORD: Final = "=?"
+_LINE: Final = "\r\n"
+_POLICY: Final = SMTP.clone(cte_type="7bit")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """Who sends what to whom. `store` and `customer` are display names and may be empty."""
+
+    sender: Address
+    store: str
+    recipient: Address
+    customer: str
+
+    @property
+    def needs_smtputf8(self) -> bool:
+        """Whether only servers with the SMTPUTF8 extension can take it."""
+        return self.sender.needs_smtputf8 or self.recipient.needs_smtputf8
+
+
+def mail_id(event_id: UUID, sender: Address) -> str:
+    """Return the Message-ID, the same however often the event is handled, so that a duplicate is recognisable."""
+    return f"<{event_id}@{sender.domain}>"
+
+
+def compose(
+    envelope: Envelope, content: Rendered, *, event_id: UUID, request_id: str, language_tag: str, now: datetime
+) -> bytes:
+    """Return the whole message, CRLF between lines."""
+    headers = {
+        "Date": format_datetime(now),
+        "From": _mailbox(envelope.store, envelope.sender),
+        "To": _mailbox(envelope.customer, envelope.recipient),
+        "Subject": _words(content.subject),
+        "Message-ID": mail_id(event_id, envelope.sender),
+        "Auto-Submitted": "auto-generated",
+        "Content-Language": language_tag,
+        "X-Waybill-Event-Id": str(event_id),
+    }
+    if request_id:
+        headers["X-Waybill-Request-Id"] = request_id
+    head = _LINE.join(f"{name}: {value}" for name, value in headers.items())
+    # Only an address that needs SMTPUTF8 makes the headers more than ASCII.
+    return f"{head}{_LINE}".encode() + _body(content)
+
+
+def _body(content: Rendered) -> bytes:
+    body = EmailMessage(policy=_POLICY)
+    body.set_content(content.text, cte="quoted-printable")
+    body.add_alternative(content.html, subtype="html", cte="quoted-printable")
+    return body.as_bytes()
+
+
+def _mailbox(name: str, address: Address) -> str:
+    if not name:
+        return str(address)
+    if _PLAIN.fullmatch(name) and _ENCODED_WORD not in name:
+        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{quoted}"{_LINE} <{address}>'
+    return f"{_encoded(name)}{_LINE} <{address}>"
+
+
+def _words(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) and _ENCODED_WORD not in text else _encoded(text)
+
+
+def _encoded(text: str) -> str:
+    # The name of the header shortens the first line; 16 is more than any of ours takes.
+    return Header(text, "utf-8", maxlinelen=75, header_name="x" * 14).encode(linesep=_LINE)

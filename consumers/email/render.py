@@ -1,0 +1,111 @@
+"""From a mail's content to its subject, text and HTML.
+
+A store's own templates stand in `WAYBILL_MAIL_TEMPLATES_DIR/<store code>/` as `shipped.html`, `shipped.txt` and
+`subject.txt`; each of them that is missing is taken from `consumers/email/templates`. They are Jinja2 templates with
+
+* `mail`: the content, a `consumers.email.content.ShipmentMail`,
+* `items`, `later`: what is listed of `mail.items` and `mail.later`,
+* `items_left_out`, `later_left_out`: how many are not listed,
+* `language`: `language.text(key, name=value)`, `language.count(key, number)`, `language.number(n)`,
+  `language.date(moment)`, `language.country(code)`, `language.tag`; keys as in `consumers/email/locales`,
+* `partial`: whether something of the order follows later.
+
+HTML is escaped automatically. `{% extends "shipped.html" %}` starts from the default, whose blocks are `style`,
+`header`, `intro`, `contents`, `tracking`, `address`, `returns`, `closing` and `footer`. A file that is no template
+stops the worker at its start; an unknown name fails the mail, which is tried again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import css_inline
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateSyntaxError,
+    select_autoescape,
+)
+
+from consumers.email.content import ShipmentMail, clean
+from consumers.email.language import Language
+from consumers.settings import WrongSetting
+
+# A list beyond this is cut: mail clients cut a message that grows too long, and then in the middle.
+MOST_ITEMS: Final = 100
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+class TemplateFailure(Exception):
+    """A template cannot be rendered. The message names the template and its fault, not the mail's content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One mail as the customer reads it."""
+
+    subject: str
+    text: str
+    html: str
+
+
+class Renderer:
+    """Renders mails, with stores' own templates from `directory` if there is one. Raises `WrongSetting`."""
+
+    def __init__(self, directory: Path | None = None) -> None:
+        self._environment = Environment(
+            loader=ChoiceLoader([FileSystemLoader(each) for each in (directory, _TEMPLATES) if each]),
+            autoescape=select_autoescape(enabled_extensions=("html",), default_for_string=True, default=False),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        # Media queries cannot be inlined and stay in the head, for those clients that read them.
+        self._inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+        if directory:
+            self._check(directory)
+
+    def render(self, mail: ShipmentMail, language: Language) -> Rendered:
+        """Return the mail in `language`. Raises `TemplateFailure`."""
+        values = {
+            "mail": mail,
+            "items": mail.items[:MOST_ITEMS],
+            "items_left_out": len(mail.items[MOST_ITEMS:]),
+            "later": mail.later[:MOST_ITEMS],
+            "later_left_out": len(mail.later[MOST_ITEMS:]),
+            "language": language,
+            "partial": bool(mail.later),
+        }
+        return Rendered(
+            subject=clean(self._fill(mail.store_code, "subject.txt", values)),
+            text=self._fill(mail.store_code, "shipped.txt", values),
+            html=self._inliner.inline(self._fill(mail.store_code, "shipped.html", values)),
+        )
+
+    def _fill(self, store_code: str, name: str, values: dict[str, object]) -> str:
+        try:
+            template = self._environment.select_template([f"{store_code}/{name}", name])
+            return template.render(values)
+        except (TemplateError, KeyError, TypeError, AttributeError) as error:
+            raise TemplateFailure(f"template {name} of store {store_code}: {_fault(error)}") from error
+
+    def _check(self, directory: Path) -> None:
+        if not directory.is_dir():
+            raise WrongSetting(f"WAYBILL_MAIL_TEMPLATES_DIR: {directory} is not a directory")
+        for name in self._environment.list_templates(extensions=("html", "txt")):
+            try:
+                self._environment.get_template(name)
+            except (TemplateError, UnicodeError) as error:
+                raise WrongSetting(f"WAYBILL_MAIL_TEMPLATES_DIR: {name}: {_fault(error)}") from error
+
+
+def _fault(error: Exception) -> str:
+    line = f"line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
+    return f"{line}{type(error).__name__}: {error}"
