@@ -14,7 +14,7 @@ from service.http.bodies import LARGEST_LIMIT, read_json
 from service.http.context import ORIGIN
 from service.keys import Scope
 from service.services import SERVICES
-from service.shipping.errors import InvalidRequest
+from service.shipping.errors import InvalidRequest, OrderNotFound
 from service.shipping.intake import intake_order
 from service.shipping.orders import find_order
 
@@ -45,8 +45,14 @@ async def put_order(request: web.Request) -> web.Response:
 
 async def get_order(request: web.Request) -> web.Response:
     """Return the order as it stands."""
+    number = request.match_info["orderNumber"]
+    try:
+        number = _ORDER_NUMBER.validate_python(number)
+    except ValidationError:
+        # What cannot be a number is the number of no order, and nothing to ask the database about.
+        raise OrderNotFound(number) from None
     async with request.app[SERVICES].connection() as connection:
-        answer = await find_order(connection, request.match_info["orderNumber"])
+        answer = await find_order(connection, number)
     return web.json_response(text=answer.model_dump_json(by_alias=True, exclude_none=True))
 
 
