@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -45,6 +46,10 @@ class Settings(BaseSettings):
     )
 
     mail_sender: str = Field("no-reply@localhost", description="sender of mails of stores that have none of their own")
+    mail_templates_dir: Path | None = Field(
+        None, description="directory with <store code>/shipped.html, .txt, subject.txt"
+    )
+    smtp_timeout_s: float = Field(15, gt=0, le=300, description="longest wait for one answer of the mail server")
 
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="auto: pretty on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
