@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from service.commands import api, migrate, sandbox_provider
+from service.commands import api, migrate, relay, sandbox_provider
 from service.settings import SettingsError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command("api")(api.api)
 app.command("migrate")(migrate.migrate)
+app.command("relay")(relay.relay)
 app.command("sandbox-provider", hidden=True)(sandbox_provider.sandbox_provider)
 
 

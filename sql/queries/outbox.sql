@@ -9,3 +9,51 @@ WITH event AS (
     RETURNING id
 )
 INSERT INTO outbox (event_id) SELECT id FROM event;
+
+-- name: begin_round^
+-- Settings of this transaction only. Losing its commit in a server crash costs duplicates, which consumers absorb, so
+-- it does not wait for the disk. It is idle while the broker works, longer than other transactions may be. And however
+-- the planner misjudges a backlog, claim_due must go by the indexes: joining in bulk reads all the history ever made.
+SELECT set_config('synchronous_commit', 'off', true), set_config('idle_in_transaction_session_timeout', :idle_ms, true),
+       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+
+-- name: claim_due
+-- Row locks on outbox only, held until commit; other relays skip them. Index outbox_due serves filter, order and limit
+-- however long the backlog is, and puts postponed rows behind those that were due before them. MATERIALIZED keeps the
+-- LIMIT and the locks in front of the joins.
+WITH picked AS MATERIALIZED (
+    SELECT seq, event_id, target, attempts, created_at
+    FROM outbox
+    WHERE available_at <= now()
+    ORDER BY available_at, seq
+    LIMIT :batch_size
+    FOR UPDATE SKIP LOCKED
+)
+SELECT p.seq, p.event_id, p.target, p.attempts, extract(epoch FROM now() - p.created_at)::float8 AS age_s,
+       e.type, e.subject, e.body, e.request_id, e.traceparent, e.occurred_at, o.store_code AS store
+FROM picked p
+JOIN events e ON e.id = p.event_id
+JOIN shipments s ON s.id = e.shipment_id
+JOIN orders o ON o.id = s.order_id
+ORDER BY p.seq;
+
+-- name: delete_published!
+-- By primary key, under the locks of claim_due.
+DELETE FROM outbox WHERE seq = ANY(:seqs::bigint[]);
+
+-- name: postpone!
+-- By primary key, under the locks of claim_due. A delay of 0 leaves the row due, in the place it had.
+UPDATE outbox
+SET attempts = attempts + 1,
+    last_error = left(failed.error, 500),
+    available_at = CASE WHEN failed.delay_s > 0 THEN clock_timestamp() + make_interval(secs => failed.delay_s)
+                        ELSE available_at END
+FROM unnest(:seqs::bigint[], :delays_s::float8[], :errors::text[]) AS failed (seq, delay_s, error)
+WHERE outbox.seq = failed.seq;
+
+-- name: wake_relays!
+-- Outside any transaction block: publishers/wakeup.py says why. No payload, so that equal ones fold into one.
+SELECT pg_notify(:channel, '');
+
+-- name: ping$
+SELECT 1;
