@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from service.commands import api, migrate, relay, sandbox_provider
+from service.commands import api, dev, email, inbox, migrate, relay, sandbox_provider, worker
 from service.settings import SettingsError
 
 app = typer.Typer(
@@ -16,9 +16,13 @@ app = typer.Typer(
     help="Waybill completes shipments: payment captured once, shipment marked, customer mailed.",
 )
 app.command("api")(api.api)
+app.command("dev")(dev.dev)
+app.command("inbox", hidden=True)(inbox.inbox)
 app.command("migrate")(migrate.migrate)
 app.command("relay")(relay.relay)
 app.command("sandbox-provider", hidden=True)(sandbox_provider.sandbox_provider)
+app.command("worker")(worker.worker)
+app.add_typer(email.app, name="email")
 
 
 def main() -> None:

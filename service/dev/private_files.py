@@ -6,6 +6,7 @@ import json
 import os
 import random
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,16 @@ def write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def recall(path: Path) -> dict[str, Any]:
@@ -50,9 +61,9 @@ def is_free(port: int, *, host: str = "127.0.0.1") -> bool:
     return True
 
 
-def free_port(preferred: int | None = None) -> int:
+def free_port(preferred: int | None = None, *, other_than: Collection[int] = ()) -> int:
     """Return `preferred` if it is free on the loopback address, otherwise some free port."""
     if preferred and is_free(preferred):
         return preferred
     candidates = random.sample(range(FIRST_PORT, LAST_PORT + 1), 200)
-    return next(port for port in candidates if is_free(port))
+    return next(port for port in candidates if port not in other_than and is_free(port))

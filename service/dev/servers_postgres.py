@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -69,6 +70,22 @@ def start_postgres(children: Children, folder: Path, *, throw_away: bool = False
     )
     children.wait_until(lambda: _is_ready(cluster, child.pid), child=child)
     return f"postgresql://{USER}:{known['password']}@127.0.0.1:{known['port']}/postgres"
+
+
+def ensure_database(children: Children, admin_url: str, name: str) -> None:
+    """Create the database unless it exists."""
+    address = urlsplit(admin_url)
+    env = {
+        **os.environ,
+        "PGHOST": str(address.hostname),
+        "PGPORT": str(address.port),
+        "PGUSER": str(address.username),
+        "PGPASSWORD": str(address.password),
+        "PGDATABASE": "postgres",
+    }
+    listing = children.run("databases", [str(_binaries() / "psql"), "--no-psqlrc", "--list", "--csv"], env=env)
+    if name not in {line.split(",")[0] for line in listing.splitlines()}:
+        children.run("createdb", [str(_binaries() / "createdb"), name], env=env)
 
 
 def _binaries() -> Path:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import secrets
 import shutil
-import socket
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.dev.children import Children, StartError
 from service.dev.private_files import free_port, recall, remember, write_private
+from service.dev.probes import http_answers, port_answers
 
 USER = "waybill"
+VHOST = "waybill"
 # A fixed host part: the node's data survives a change of the machine's name.
 NODE = "waybill@localhost"
-START_TIMEOUT_S = 90.0
 _PORTS = ("amqp", "management", "distribution", "epmd")
 
 
@@ -42,38 +40,25 @@ def start_rabbitmq(children: Children, folder: Path, *, server: str) -> Broker:
     folder.mkdir(parents=True, exist_ok=True)
     known = recall(memory) or {"password": secrets.token_urlsafe(24), "cookie": secrets.token_hex(20)}
     for use in _PORTS:
-        known[use] = free_port(known.get(use))
+        known[use] = free_port(known.get(use), other_than=[known[other] for other in _PORTS if other in known])
     remember(memory, known)
     _write_configuration(folder, known)
     environment = _environment(folder, known)
 
     mapper = children.start("epmd", [epmd, "-port", str(known["epmd"]), "-address", "127.0.0.1"], env=environment)
-    children.wait_until(lambda: _answers(known["epmd"]), child=mapper)
+    children.wait_until(lambda: port_answers(known["epmd"]), child=mapper)
     node = children.start("rabbitmq", [server], env=environment)
     broker = Broker(
         amqp_url=f"amqp://{USER}:{known['password']}@127.0.0.1:{known['amqp']}",
         management_url=f"http://{USER}:{known['password']}@127.0.0.1:{known['management']}",
     )
-    children.wait_until(
-        lambda: is_broker_ready(known["management"], known["password"]), child=node, timeout_s=START_TIMEOUT_S
-    )
+    children.wait_until(lambda: is_broker_ready(known["management"], known["password"]), child=node)
     return broker
 
 
 def is_broker_ready(management_port: int, password: str) -> bool:
-    """Ask the management API whether the node is up with all its listeners."""
-    connection = http.client.HTTPConnection("127.0.0.1", management_port, timeout=5)
-    credentials = b64encode(f"{USER}:{password}".encode()).decode()
-    try:
-        # The management plugin starts before the AMQP listeners do.
-        connection.request(
-            "GET", "/api/health/checks/protocol-listener/amqp", headers={"Authorization": f"Basic {credentials}"}
-        )
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    """Ask the management API, which starts before the AMQP listener does, whether the latter is there."""
+    return http_answers(management_port, "/api/health/checks/protocol-listener/amqp", credentials=f"{USER}:{password}")
 
 
 def _candidates() -> Iterator[Path]:
@@ -108,6 +93,7 @@ def _write_configuration(folder: Path, known: dict[str, str]) -> None:
                 f"management.tcp.port = {known['management']}",
                 f"default_user = {USER}",
                 f"default_pass = {known['password']}",
+                f"default_vhost = {VHOST}",
                 "vm_memory_high_watermark.relative = 0.4",
                 "disk_free_limit.absolute = 64MB",
                 "log.console = true",
@@ -149,11 +135,3 @@ def _environment(folder: Path, known: dict[str, int]) -> dict[str, str]:
         # The start script then becomes the server instead of standing between it and our signals.
         "RUNNING_UNDER_SYSTEMD": "true",
     }
-
-
-def _answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False

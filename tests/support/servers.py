@@ -7,9 +7,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,40 +123,47 @@ def _docker_answers() -> bool:
 
 @contextmanager
 def _containers(found: Addresses) -> Iterator[Addresses]:
-    openers: list[Callable[[], AbstractContextManager[Addresses]]] = []
-    if "database_admin_url" not in found:
-        openers.append(_postgres_container)
-    if "amqp_url" not in found:
-        openers.append(_rabbitmq_container)
+    openers = [
+        *([] if "database_admin_url" in found else [_postgres_container]),
+        *([] if "amqp_url" in found else [_rabbitmq_container]),
+    ]
     with ExitStack() as stack:
-        with warnings.catch_warnings():
-            # The library's own deprecations are not ours to mend.
-            warnings.simplefilter("ignore")
-            started = [stack.enter_context(opener()) for opener in openers]
-        for addresses in started:
-            found = found | addresses
+        for opener in openers:
+            found = found | stack.enter_context(opener())
         yield found
 
 
 @contextmanager
 def _postgres_container() -> Iterator[Addresses]:
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import ExecWaitStrategy
 
-    container = PostgresContainer(POSTGRES_IMAGE, driver=None).with_command(
-        "postgres -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=300"
+    container = (
+        DockerContainer(POSTGRES_IMAGE)
+        .with_env("POSTGRES_PASSWORD", "waybill")
+        .with_command("postgres -c fsync=off -c full_page_writes=off -c synchronous_commit=off -c max_connections=300")
+        .with_exposed_ports(5432)
+        # Over TCP: while the image initialises itself, its server listens on a socket file only.
+        .waiting_for(ExecWaitStrategy(["pg_isready", "--host=127.0.0.1"]))
     )
     with container as running:
-        yield {"database_admin_url": running.get_connection_url()}
+        address = f"{running.get_container_host_ip()}:{running.get_exposed_port(5432)}"
+        yield {"database_admin_url": f"postgresql://postgres:waybill@{address}/postgres"}
 
 
 @contextmanager
 def _rabbitmq_container() -> Iterator[Addresses]:
-    from testcontainers.rabbitmq import RabbitMqContainer
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
-    with RabbitMqContainer(RABBITMQ_IMAGE).with_exposed_ports(15672) as running:
+    container = (
+        DockerContainer(RABBITMQ_IMAGE)
+        .with_exposed_ports(5672, 15672)
+        .waiting_for(LogMessageWaitStrategy("Server startup complete"))
+    )
+    with container as running:
         host = running.get_container_host_ip()
-        credentials = f"{running.username}:{running.password}"
         yield {
-            "amqp_url": f"amqp://{credentials}@{host}:{running.get_exposed_port(running.port)}",
-            "amqp_management_url": f"http://{credentials}@{host}:{running.get_exposed_port(15672)}",
+            "amqp_url": f"amqp://guest:guest@{host}:{running.get_exposed_port(5672)}",
+            "amqp_management_url": f"http://guest:guest@{host}:{running.get_exposed_port(15672)}",
         }

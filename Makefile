@@ -1,0 +1,40 @@
+# Everything a developer and a CI job call. Each target brings its environment up to date first; that takes no time
+# unless a lock file has changed.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock environment broker
+ARGS ?=
+
+help:
+	@echo 'make run     start Waybill with PostgreSQL, RabbitMQ, an inbox and a payment provider on this machine;'
+	@echo '             installs what is missing; options: make run ARGS="--port 9000 --fresh"'
+	@echo 'make test    run all tests against real servers; options: make test ARGS="-k relay -x"'
+	@echo 'make check   lint, formatting, types and the direction of imports'
+	@echo 'make format  mend what lint and formatting can mend'
+	@echo 'make lock    resolve the dependencies again into the two lock files; options: make lock ARGS=--upgrade'
+	@echo '.ci/run      what CI runs: check, then test, on a machine that may have nothing but Python'
+
+run: environment broker
+	@exec .venv/bin/waybill dev $(ARGS)
+
+test: environment broker
+	@exec .venv/bin/pytest $(ARGS)
+
+check: environment
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: environment
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+lock: environment
+	@scripts/lock $(ARGS)
+
+environment:
+	@scripts/environment
+
+broker: environment
+	@scripts/broker
