@@ -46,6 +46,15 @@ class EventLine(_Camel):
     quantity: int = Field(gt=0)
 
 
+class EventParcel(_Camel):
+    """One parcel of the shipment; what is null is not known."""
+
+    carrier: str | None = None
+    service: str | None = None
+    tracking_number: str | None = None
+    tracking_url: str | None = None
+
+
 class ShipmentData(_Camel):
     """The shipment right after what the event tells. It carries no customer address, by design."""
 
@@ -59,6 +68,9 @@ class ShipmentData(_Camel):
     packages: int | None = Field(None, ge=0, description="number of packages, when known")
     carrier_tracking_number: str | None = None
     tracking_url: str | None = None
+    parcels: list[EventParcel] = Field(
+        [], description="every parcel; carrier, service, carrierTrackingNumber and trackingUrl are those of the first"
+    )
     lines: list[EventLine]
     notify_customer: bool = Field(description="whether the customer is to be mailed about this event")
     sequence: int = Field(gt=0, description="1 for the shipment's first event, then one more each")

@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Annotated, Final
 
+import idna
 from babel import Locale, UnknownLocaleError
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -24,9 +25,10 @@ MAX_QUANTITY: Final = 1_000_000_000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_UNICODE = re.compile(r"[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
-# Dots only between the parts; nothing that could end a mail header or be read as a second address.
-_EMAIL_LOCAL = re.compile(r"""[^\s@<>()\[\]\\,;:".]+(?:\.[^\s@<>()\[\]\\,;:".]+)*""")
-_EMAIL_DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)*[^\W_](?:[\w-]{0,61}[^\W_])?")
+# Nothing that could end a mail header or be read as a second address.
+_EMAIL_LOCAL = re.compile(r"""[^\s@<>()\[\]\\,;:"]+""")
+_EMAIL_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_EMAIL_DOMAIN = re.compile(rf"{_EMAIL_LABEL}(?:\.{_EMAIL_LABEL})*")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 # CLDR's groupings, pseudo-accents and "unknown" look like countries but are none.
 _NO_COUNTRIES: Final = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
@@ -84,9 +86,17 @@ def parse_quantity(value: object) -> int:
 def parse_email(value: str) -> str:
     """Check an address's syntax and lower its domain, which is the part that means the same in either case."""
     local, _, domain = value.rpartition("@")
-    if len(local) > 64 or not _EMAIL_LOCAL.fullmatch(local) or not _EMAIL_DOMAIN.fullmatch(domain):
+    local_fits = _EMAIL_LOCAL.fullmatch(local) and local.isprintable() and len(local.encode()) <= 64
+    if not local_fits or not _EMAIL_DOMAIN.fullmatch(_ascii_domain(domain)):
         raise PydanticCustomError("email", 'expected an e-mail address such as "name@example.com"')
     return f"{local}@{domain.lower()}"
+
+
+def _ascii_domain(domain: str) -> str:
+    try:
+        return domain if domain.isascii() else idna.encode(domain, uts46=True).decode("ascii")
+    except UnicodeError:
+        return ""
 
 
 @lru_cache(maxsize=1024)

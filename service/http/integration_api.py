@@ -13,6 +13,7 @@ from service.http.context import ORIGIN
 from service.keys import Scope
 from service.services import SERVICES
 from service.shipping.complete_shipment import complete_shipment
+from service.shipping.departure import Departure, Parcel
 
 
 async def complete(request: web.Request) -> web.Response:
@@ -28,7 +29,11 @@ async def complete(request: web.Request) -> web.Response:
         completed = await complete_shipment(
             connection,
             shipment_number=body.shipmentNumber,
-            tracking_number=body.carrierTrackingNumber,
+            departure=Departure(
+                parcels=(Parcel(tracking_number=body.carrierTrackingNumber),) if body.carrierTrackingNumber else (),
+                # This API always mails.
+                notify=True,
+            ),
             providers=services.providers,
             capture_timeout_s=services.settings.capture_timeout_s,
             request_id=origin.request_id,

@@ -26,6 +26,32 @@ from sql import Connection, queries
 log = structlog.get_logger()
 
 
+class NothingReserved(Exception):
+    """The capture that a call relied on was refused while the call waited for the lock."""
+
+
+async def capture_live(
+    connection: Connection,
+    shipment_id: int,
+    *,
+    reserved_capture: int | None,
+    providers: Mapping[str, PaymentProvider],
+    timeout_s: float,
+) -> bool:
+    """Return whether the shipment is paid now. Raises `NothingReserved`, or what `take_payment` raises."""
+    capture = await queries("shipping").live_capture(connection, shipment_id=shipment_id)
+    if capture is None:
+        raise NothingReserved
+    result = await take_payment(
+        connection,
+        capture,
+        providers=providers,
+        timeout_s=timeout_s,
+        reserved_by_us=capture["id"] == reserved_capture,
+    )
+    return not isinstance(result, Declined)
+
+
 async def take_payment(
     connection: Connection,
     capture: asyncpg.Record,

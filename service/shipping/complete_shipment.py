@@ -1,17 +1,22 @@
-"""Complete a shipment: capture its payment, mark it SHIPPED, tell the world. Contract: Shipment Completion API."""
+"""Complete a shipment: capture its payment, mark it SHIPPED, tell the world.
+
+Contracts: Shipment Completion API, and the Order API's "Complete shipment".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import asyncpg
 import structlog
 
-from publishers import outbox
-from schemas.events import EventLine, EventType, ShipmentData
-from service.payments.provider import Declined, PaymentProvider
-from service.shipping.capture import take_payment
+from schemas.events import EventType
+from service.payments.provider import PaymentProvider
+from service.shipping.capture import NothingReserved, capture_live
+from service.shipping.departure import Departure
 from service.shipping.errors import CaptureDeclined, CaptureFailed, ShipmentNotFound
+from service.shipping.ship import ship
 from service.shipping.shipment import COMPLETABLE, OrderStatus, ShipmentStatus, check_may_ship
 from sql import Connection, queries
 
@@ -30,43 +35,54 @@ class Completed:
     order_number: str
 
 
-class _NothingReserved(Exception):
-    """The capture that this call relied on was refused while it waited for the lock."""
-
-
 async def complete_shipment(
     connection: Connection,
     *,
     shipment_number: str,
-    tracking_number: str | None,
+    departure: Departure,
+    shippable: frozenset[ShipmentStatus] = COMPLETABLE,
+    capture: bool | None = None,
     providers: Mapping[str, PaymentProvider],
     capture_timeout_s: float,
     request_id: str,
     traceparent: str,
 ) -> Completed:
-    """Ship a RELEASED shipment, or raise one of `service.shipping.errors` and leave it as it was.
+    """Ship a shipment that is in one of the `shippable` statuses, or raise one of `service.shipping.errors`.
 
-    Owns its transactions: `connection` must not be in one. Safe to cut off at any point and to repeat.
+    `capture` None does as the shipment says. Whatever is raised, the shipment stays as it was. Owns its
+    transactions: `connection` must not be in one. Safe to cut off at any point and to repeat.
     """
     for _ in range(MOST_ROUNDS):
         # (a) Commit what we are about to ask the provider for.
         reserved = await queries("shipping").reserve_capture(
-            connection, shipment_number=shipment_number, shippable=sorted(COMPLETABLE)
+            connection, shipment_number=shipment_number, statuses=sorted(shippable), capture=capture
         )
         try:
             # (b) Lock, decide, capture, ship. A refusal commits the DECLINED row and nothing else.
             async with connection.transaction():
-                completed = await _complete_locked(
+                locked = await _lock_shippable(connection, shipment_number, shippable)
+                if (locked["capture_wanted"] if capture is None else capture) and not await capture_live(
                     connection,
-                    shipment_number=shipment_number,
-                    tracking_number=tracking_number,
-                    providers=providers,
-                    capture_timeout_s=capture_timeout_s,
+                    locked["shipment_id"],
                     reserved_capture=reserved["id"] if reserved else None,
-                    request_id=request_id,
-                    traceparent=traceparent,
-                )
-        except _NothingReserved:
+                    providers=providers,
+                    timeout_s=capture_timeout_s,
+                ):
+                    completed = None
+                else:
+                    completed = Completed(shipment_number=shipment_number, order_number=locked["order_number"])
+                    await ship(
+                        connection,
+                        locked["shipment_id"],
+                        departure,
+                        # The call implies good-to-go; who waits for the release hears of it too.
+                        events=[EventType.SHIPMENT_SHIPPED]
+                        if locked["good_to_go"]
+                        else [EventType.SHIPMENT_RELEASED, EventType.SHIPMENT_SHIPPED],
+                        request_id=request_id,
+                        traceparent=traceparent,
+                    )
+        except NothingReserved:
             continue
         if completed is None:
             raise CaptureDeclined
@@ -75,20 +91,12 @@ async def complete_shipment(
     raise CaptureFailed
 
 
-async def _complete_locked(
-    connection: Connection,
-    *,
-    shipment_number: str,
-    tracking_number: str | None,
-    providers: Mapping[str, PaymentProvider],
-    capture_timeout_s: float,
-    reserved_capture: int | None,
-    request_id: str,
-    traceparent: str,
-) -> Completed | None:
-    """Return None when the provider refused."""
-    shipping = queries("shipping")
-    locked = await shipping.lock_shipment(connection, shipment_number=shipment_number)
+async def _lock_shippable(
+    connection: Connection, shipment_number: str, shippable: frozenset[ShipmentStatus]
+) -> asyncpg.Record:
+    locked: asyncpg.Record | None = await queries("shipping").lock_shipment(
+        connection, shipment_number=shipment_number, provisional=False
+    )
     if locked is None:
         raise ShipmentNotFound(shipment_number)
     check_may_ship(
@@ -96,45 +104,6 @@ async def _complete_locked(
         status=ShipmentStatus(locked["status"]),
         order_status=OrderStatus(locked["order_status"]),
         waiting_for_payment=locked["waiting_for_payment"],
+        shippable=shippable,
     )
-    if locked["capture_wanted"]:
-        capture = await shipping.live_capture(connection, shipment_id=locked["shipment_id"])
-        if capture is None:
-            raise _NothingReserved
-        result = await take_payment(
-            connection,
-            capture,
-            providers=providers,
-            timeout_s=capture_timeout_s,
-            reserved_by_us=capture["id"] == reserved_capture,
-        )
-        if isinstance(result, Declined):
-            return None
-    shipped = await shipping.mark_shipped(
-        connection, shipment_id=locked["shipment_id"], tracking_number=tracking_number
-    )
-    content = await shipping.event_content(connection, shipment_id=locked["shipment_id"])
-    await outbox.append(
-        connection,
-        kind=EventType.SHIPMENT_SHIPPED,
-        shipment_id=locked["shipment_id"],
-        data=ShipmentData(
-            order_number=locked["order_number"],
-            shipment_number=shipment_number,
-            store=locked["store_code"],
-            status=ShipmentStatus.SHIPPED,
-            shipped_at=shipped["shipped_at"],
-            carrier=content["carrier"],
-            service=content["service"],
-            packages=locked["package_count"],
-            carrier_tracking_number=content["tracking_number"],
-            tracking_url=content["tracking_url"],
-            lines=[EventLine(**line) for line in content["lines"]],
-            # The Shipment Completion API always mails.
-            notify_customer=True,
-            sequence=shipped["event_sequence"],
-        ),
-        request_id=request_id,
-        traceparent=traceparent,
-    )
-    return Completed(shipment_number=shipment_number, order_number=locked["order_number"])
+    return locked

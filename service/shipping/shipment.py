@@ -8,8 +8,10 @@ from service.shipping.errors import ShipmentAlreadyShipped, ShipmentNotReleased
 
 
 class ShipmentStatus(StrEnum):
-    """Statuses of the published contract."""
+    """Statuses of the published contract, and one of ours."""
 
+    # Ours: its creation waits for its capture. Nobody is told of it.
+    PROVISIONAL = "PROVISIONAL"
     AWAITING_INVENTORY = "AWAITING_INVENTORY"
     INVENTORY_ASSIGNED = "INVENTORY_ASSIGNED"
     RELEASED = "RELEASED"
@@ -29,8 +31,9 @@ class OrderStatus(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-# The Shipment Completion API ships what was released. SQL that reserves the money takes the same statuses.
+# The Shipment Completion API ships what was released. The Order API's call implies good-to-go.
 COMPLETABLE = frozenset({ShipmentStatus.RELEASED})
+IMPLYING_RELEASE = frozenset({ShipmentStatus.RELEASED, ShipmentStatus.INVENTORY_ASSIGNED})
 SHIPPING_ORDERS = frozenset({OrderStatus.CONFIRMED, OrderStatus.IN_PROGRESS})
 
 

@@ -16,7 +16,9 @@ WITH due AS (
            1 + (SELECT count(*) FROM captures c WHERE c.shipment_id = s.id) AS attempt
     FROM orders o JOIN shipments s ON s.order_id = o.id
     WHERE s.shipment_number = :shipment_number
-      AND s.status = ANY(:shippable::text[]) AND s.capture_wanted
+      AND s.status = ANY(:statuses::text[])
+      -- NULL: as the shipment says.
+      AND coalesce(:capture::boolean, s.capture_wanted)
       AND o.status IN ('CONFIRMED', 'IN_PROGRESS') AND NOT o.waiting_for_payment
       AND NOT EXISTS (SELECT FROM captures c WHERE c.shipment_id = s.id AND c.state IN ('PENDING', 'CAPTURED'))
     FOR UPDATE OF o, s
@@ -40,10 +42,11 @@ SELECT id FROM reserved;
 
 -- name: lock_shipment^
 -- The row locks of a completion: order and shipment, held until commit. Decide on what this returns, on nothing older.
-SELECT o.id AS order_id, o.order_number, o.store_code, o.status AS order_status, o.waiting_for_payment,
-       s.id AS shipment_id, s.shipment_number, s.status, s.capture_wanted, s.package_count, s.event_sequence
+-- A PROVISIONAL shipment does not exist but for the creation that goes on with it.
+SELECT o.id AS order_id, o.order_number, o.status AS order_status, o.waiting_for_payment,
+       s.id AS shipment_id, s.shipment_number, s.status, s.good_to_go, s.capture_wanted, s.internal_comment
 FROM orders o JOIN shipments s ON s.order_id = o.id
-WHERE s.shipment_number = :shipment_number
+WHERE s.shipment_number = :shipment_number AND (s.status = 'PROVISIONAL') = :provisional::boolean
 FOR UPDATE OF o, s;
 
 -- name: live_capture^
@@ -73,32 +76,49 @@ SET reserved_amount = o.reserved_amount - d.amount,
     shipping_reserved = o.shipping_reserved AND d.shipping_part = 0
 FROM declined d WHERE o.id = d.order_id;
 
--- name: mark_shipped^
--- Under lock_shipment. The order is complete once its last piece has left.
+-- name: mark_shipped!
+-- Under lock_shipment. The order is complete once its last piece has left. What the caller does not tell (NULL) stays
+-- as it is known.
 WITH shipped AS (
     UPDATE shipments
-    SET status = 'SHIPPED', good_to_go = true, shipped_at = clock_timestamp(), event_sequence = event_sequence + 1
+    SET status = 'SHIPPED', good_to_go = true, shipped_at = clock_timestamp(),
+        package_count = coalesce(:packages, package_count),
+        return_slip_tracking = coalesce(:return_slip_tracking, return_slip_tracking),
+        internal_comment = CASE WHEN :comment::text IS NULL THEN internal_comment
+                                WHEN internal_comment = '' THEN :comment::text
+                                ELSE internal_comment || E'\n' || :comment::text END,
+        event_sequence = event_sequence + :event_count
     WHERE id = :shipment_id
-    RETURNING order_id, piece_count, shipped_at, event_sequence
+    RETURNING order_id, piece_count, shipped_at
 ), progressed AS (
     UPDATE orders o
     SET unshipped_quantity = o.unshipped_quantity - s.piece_count,
         status = CASE WHEN o.unshipped_quantity = s.piece_count THEN 'COMPLETED' ELSE 'IN_PROGRESS' END,
         updated_at = s.shipped_at
     FROM shipped s WHERE o.id = s.order_id
-), tracked AS (
-    INSERT INTO parcels (shipment_id, position, tracking_number)
-    SELECT :shipment_id, 0, :tracking_number::text WHERE :tracking_number::text IS NOT NULL
-    ON CONFLICT (shipment_id, position) DO UPDATE SET tracking_number = excluded.tracking_number
 )
-SELECT shipped_at, event_sequence FROM shipped;
+INSERT INTO parcels AS known (shipment_id, position, carrier, service, tracking_number, tracking_url)
+SELECT :shipment_id, told.position - 1, told.carrier, told.service, told.tracking_number, told.tracking_url
+FROM unnest(:carriers::text[], :services::text[], :tracking_numbers::text[], :tracking_urls::text[])
+     WITH ORDINALITY AS told (carrier, service, tracking_number, tracking_url, position)
+ON CONFLICT (shipment_id, position) DO UPDATE
+SET carrier = coalesce(excluded.carrier, known.carrier),
+    service = coalesce(excluded.service, known.service),
+    tracking_number = coalesce(excluded.tracking_number, known.tracking_number),
+    tracking_url = coalesce(excluded.tracking_url, known.tracking_url);
 
 -- name: event_content^
--- What an event tells of a shipment besides its state: lines in the order's sequence, and the first parcel.
-SELECT p.carrier, p.service, p.tracking_number, p.tracking_url,
+-- What an event tells of a shipment, right after the statement that changed it: lines in the order's sequence, and the
+-- parcels. By primary keys.
+SELECT o.order_number, o.store_code, st.send_shipping_confirmation,
+       s.shipment_number, s.shipped_at, s.package_count, s.event_sequence,
        (SELECT jsonb_agg(jsonb_build_object('line_id', l.line_id, 'sku', l.sku, 'quantity', sl.quantity)
                          ORDER BY l.position)
         FROM shipment_lines sl JOIN order_lines l ON l.id = sl.order_line_id
-        WHERE sl.shipment_id = s.id) AS lines
-FROM shipments s LEFT JOIN parcels p ON p.shipment_id = s.id AND p.position = 0
+        WHERE sl.shipment_id = s.id) AS lines,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('carrier', p.carrier, 'service', p.service,
+                                                     'tracking_number', p.tracking_number,
+                                                     'tracking_url', p.tracking_url) ORDER BY p.position), '[]')
+        FROM parcels p WHERE p.shipment_id = s.id) AS parcels
+FROM shipments s JOIN orders o ON o.id = s.order_id JOIN stores st ON st.code = o.store_code
 WHERE s.id = :shipment_id;

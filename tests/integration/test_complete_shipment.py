@@ -76,6 +76,14 @@ async def test_the_contracts_example(api: Api, pool: Pool, sandbox: Sandbox) -> 
             "packages": None,
             "carrierTrackingNumber": "1Z999AA10123456784",
             "trackingUrl": None,
+            "parcels": [
+                {
+                    "carrier": None,
+                    "service": None,
+                    "trackingNumber": "1Z999AA10123456784",
+                    "trackingUrl": None,
+                }
+            ],
             "lines": [{"lineId": "43243", "sku": "A-1", "quantity": 2}],
             "notifyCustomer": True,
             "sequence": 1,
