@@ -73,7 +73,8 @@ SELECT EXISTS (SELECT FROM captures WHERE order_id = :order_id AND state IN ('PE
 UPDATE orders SET payment_authorization = :authorization, intake = :intake, updated_at = now() WHERE id = :order_id;
 
 -- name: shipment_numbers$
-SELECT coalesce(array_agg(shipment_number ORDER BY n), '{}') FROM shipments WHERE order_id = :order_id;
+SELECT coalesce(array_agg(shipment_number ORDER BY n), '{}') FROM shipments
+WHERE order_id = :order_id AND status <> 'PROVISIONAL';
 
 -- name: find_order^
 -- One order with its shipments, by the unique index on order_number. No lock.
@@ -94,4 +95,4 @@ SELECT s.shipment_number AS number, s.status, s.good_to_go, s.capture_wanted AS 
         FROM parcels p WHERE p.shipment_id = s.id) AS parcels,
        (SELECT c.state FROM captures c WHERE c.shipment_id = s.id ORDER BY c.attempt DESC LIMIT 1) AS capture_state
 FROM orders o JOIN shipments s ON s.order_id = o.id
-WHERE o.order_number = :order_number ORDER BY s.n;
+WHERE o.order_number = :order_number AND s.status <> 'PROVISIONAL' ORDER BY s.n;
