@@ -7,7 +7,7 @@ idempotency key to ask about.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import asyncpg
 import structlog
@@ -21,6 +21,7 @@ from service.payments.provider import (
 )
 from service.payments.registry import provider_for
 from service.shipping.errors import CaptureOutcomeUnknown, TemporarilyUnavailable
+from service.shipping.shipment import SHIPPING_ORDERS, OrderStatus, ShipmentStatus
 from sql import Connection, queries
 
 log = structlog.get_logger()
@@ -28,6 +29,25 @@ log = structlog.get_logger()
 
 class NothingReserved(Exception):
     """The capture that a call relied on was refused while the call waited for the lock."""
+
+
+async def reserve_capture(
+    connection: Connection,
+    shipment_number: str,
+    *,
+    statuses: Collection[ShipmentStatus],
+    order_statuses: Collection[OrderStatus] = SHIPPING_ORDERS,
+    capture: bool | None,
+) -> int | None:
+    """Commit the intention to capture, if one is due, and return its id. `capture` None does as the shipment says."""
+    row = await queries("shipping").reserve_capture(
+        connection,
+        shipment_number=shipment_number,
+        statuses=sorted(statuses),
+        order_statuses=sorted(order_statuses),
+        capture=capture,
+    )
+    return row["id"] if row else None
 
 
 async def capture_live(

@@ -13,7 +13,7 @@ import structlog
 
 from schemas.events import EventType
 from service.payments.provider import PaymentProvider
-from service.shipping.capture import NothingReserved, capture_live
+from service.shipping.capture import NothingReserved, capture_live, reserve_capture
 from service.shipping.departure import Departure
 from service.shipping.errors import CaptureDeclined, CaptureFailed, ShipmentNotFound
 from service.shipping.ship import ship
@@ -54,9 +54,7 @@ async def complete_shipment(
     """
     for _ in range(MOST_ROUNDS):
         # (a) Commit what we are about to ask the provider for.
-        reserved = await queries("shipping").reserve_capture(
-            connection, shipment_number=shipment_number, statuses=sorted(shippable), capture=capture
-        )
+        reserved = await reserve_capture(connection, shipment_number, statuses=shippable, capture=capture)
         try:
             # (b) Lock, decide, capture, ship. A refusal commits the DECLINED row and nothing else.
             async with connection.transaction():
@@ -64,7 +62,7 @@ async def complete_shipment(
                 if (locked["capture_wanted"] if capture is None else capture) and not await capture_live(
                     connection,
                     locked["shipment_id"],
-                    reserved_capture=reserved["id"] if reserved else None,
+                    reserved_capture=reserved,
                     providers=providers,
                     timeout_s=capture_timeout_s,
                 ):

@@ -7,6 +7,8 @@ WaybillError
 ├── OrderConflict             the order differs and can no longer change
 ├── ShipmentAlreadyShipped    true only: SHIPPED is committed
 ├── ShipmentNotReleased       its status, or its order's, does not allow shipping
+├── ShipmentIsPaid            its content is fixed, and it cannot be removed
+├── SelectionRefused          the order cannot give these pieces
 ├── CaptureFailed             nothing was shipped
 │   ├── CaptureDeclined       the provider refused
 │   └── CaptureOutcomeUnknown the same request may be repeated
@@ -57,6 +59,17 @@ class ShipmentAlreadyShipped(WaybillError):
 
 class ShipmentNotReleased(WaybillError):
     """The shipment's status, or its order's, does not allow shipping."""
+
+
+class ShipmentIsPaid(WaybillError):
+    """The shipment's money was or may have been taken."""
+
+    def __init__(self) -> None:
+        super().__init__("The shipment is captured.")
+
+
+class SelectionRefused(WaybillError):
+    """The order has no such line, or not that many pieces left."""
 
 
 class CaptureFailed(WaybillError):

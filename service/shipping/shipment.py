@@ -55,6 +55,11 @@ def check_may_ship(
         raise ShipmentAlreadyShipped(shipment_number)
     if status not in shippable:
         raise ShipmentNotReleased(f"Shipment is not in RELEASED status: {shipment_number} is {status}")
+    check_order_ships(order_status=order_status, waiting_for_payment=waiting_for_payment)
+
+
+def check_order_ships(*, order_status: OrderStatus, waiting_for_payment: bool) -> None:
+    """Return if the order lets its shipments be made and leave. Raises `ShipmentNotReleased` otherwise."""
     if order_status not in SHIPPING_ORDERS:
         raise ShipmentNotReleased(f"Order does not allow shipping: it is {order_status}")
     if waiting_for_payment:

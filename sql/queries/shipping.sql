@@ -19,7 +19,7 @@ WITH due AS (
       AND s.status = ANY(:statuses::text[])
       -- NULL: as the shipment says.
       AND coalesce(:capture::boolean, s.capture_wanted)
-      AND o.status IN ('CONFIRMED', 'IN_PROGRESS') AND NOT o.waiting_for_payment
+      AND o.status = ANY(:order_statuses::text[]) AND NOT o.waiting_for_payment
       AND NOT EXISTS (SELECT FROM captures c WHERE c.shipment_id = s.id AND c.state IN ('PENDING', 'CAPTURED'))
     FOR UPDATE OF o, s
 ), reserved AS (
