@@ -81,8 +81,9 @@ async def _keep_running(settings: Settings, stop: asyncio.Event) -> int:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "service", "api",
             "--host", settings.host, "--port", str(settings.port), "--share-port",
-            # Out of reach of the terminal's Ctrl-C: the stop comes from here, once.
-            start_new_session=True,
+            # Out of reach of the terminal's Ctrl-C: the stop comes from here, once. Still in our session, so that
+            # whoever ends that leaves none of these behind.
+            process_group=0,
         )  # fmt: skip
         ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())
         await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from service.dev.private_files import remember
 from service.dev.sessions import created_at, kill_session
@@ -97,8 +97,7 @@ class Children:
                 raise Stopped
             child = self._spawn(name, argv, env=env, user=user, stop_signal=stop_signal)
             self._started.append(child)
-            entries = [{"name": each.name, "pid": each.pid, "created": created_at(each.pid)} for each in self._started]
-            remember(self._roster, {"children": entries})
+            remember(self._roster, {"children": [_roster_entry(each) for each in self._started]})
         threading.Thread(target=self._watch, args=(child,), name=f"watch {name}", daemon=True).start()
         return child
 
@@ -199,6 +198,15 @@ class Children:
                 time.sleep(POLL_S / 5)
         kill_session(child.pid)
         child.process.wait()
+
+
+def _roster_entry(child: Child) -> dict[str, Any]:
+    return {
+        "name": child.name,
+        "pid": child.pid,
+        "created": created_at(child.pid),
+        "stop_signal": int(child.stop_signal),
+    }
 
 
 def start_together(children: Children, starters: Sequence[Callable[[], T]]) -> list[T]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from email.message import EmailMessage
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -56,11 +58,11 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
 
 
 async def _alive(_request: web.Request) -> web.Response:
-    return web.json_response({"status": "ok"})
+    return _json({"status": "ok"})
 
 
 async def _list(request: web.Request) -> web.Response:
-    return web.json_response([asdict(summary) for summary in request.app[_INBOX].summaries()])
+    return _json([asdict(summary) for summary in request.app[_INBOX].summaries()])
 
 
 async def _page(request: web.Request) -> web.Response:
@@ -71,11 +73,11 @@ async def _page(request: web.Request) -> web.Response:
 async def _show(request: web.Request) -> web.Response:
     found = request.app[_INBOX].find(request.match_info["id"])
     if found is None:
-        return web.json_response({"error": "no such mail"}, status=HTTPStatus.NOT_FOUND)
+        return _json({"error": "no such mail"}, status=HTTPStatus.NOT_FOUND)
     mail = describe(*found)
     if "text/html" in request.headers.get("Accept", ""):
         return _html("mail.html", mail=mail)
-    return web.json_response(mail)
+    return _json(mail)
 
 
 def describe(summary: Summary, message: EmailMessage) -> dict[str, Any]:
@@ -97,10 +99,14 @@ def _body(message: EmailMessage, kind: str) -> str | None:
     if part is None:
         return None
     try:
-        return str(part.get_content())
+        return str(part.get_content()).replace("\r\n", "\n")
     except (LookupError, ValueError):  # a charset that Python does not know, or that the content does not keep to
         content = part.get_payload(decode=True)
         return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+
+
+def _json(value: object, *, status: int = HTTPStatus.OK) -> web.Response:
+    return web.json_response(value, status=status, dumps=partial(json.dumps, ensure_ascii=False))
 
 
 def _html(template: str, **values: object) -> web.Response:

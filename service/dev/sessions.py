@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from service.dev.private_files import recall
 
 ORPHAN_GRACE_S = 10.0
 KILL_WAIT_S = 5.0
+LOOK_AGAIN_S = 0.01
 
 
 def created_at(pid: int) -> float | None:
@@ -40,7 +42,7 @@ def end_orphans(roster: Path) -> list[str]:
         members = _members(entry["pid"])
         if members:
             found.append(entry["name"])
-            _terminate(members)
+            _stop(members, signal.Signals(entry["stop_signal"]))
     roster.unlink(missing_ok=True)
     return found
 
@@ -58,17 +60,24 @@ def _members(leader: int) -> list[psutil.Process]:
     )
 
 
-def _terminate(members: Sequence[psutil.Process]) -> None:
+def _stop(members: Sequence[psutil.Process], stop_signal: signal.Signals) -> None:
     # The leader knows best how to end its own; what it leaves behind is killed.
-    _signal(members[0], signal.SIGTERM)
-    _, alive = psutil.wait_procs(members, timeout=ORPHAN_GRACE_S)
-    _kill(alive)
+    _signal(members[0], stop_signal)
+    _kill(_wait(members, timeout_s=ORPHAN_GRACE_S))
 
 
 def _kill(members: Sequence[psutil.Process]) -> None:
     for member in members:
         _signal(member, signal.SIGKILL)
-    psutil.wait_procs(members, timeout=KILL_WAIT_S)
+    _wait(members, timeout_s=KILL_WAIT_S)
+
+
+def _wait(members: Sequence[psutil.Process], *, timeout_s: float) -> list[psutil.Process]:
+    """Wait for the end of all; return those that live on. A zombie has ended: reaping it is its parent's business."""
+    deadline = time.monotonic() + timeout_s
+    while (alive := [member for member in members if _lives(member)]) and time.monotonic() < deadline:
+        time.sleep(LOOK_AGAIN_S)
+    return alive
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:

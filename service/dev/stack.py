@@ -43,8 +43,9 @@ def run(options: Options, *, settings: Settings, narrator: Narrator) -> int:
     """Run the stack until it is asked to stop (0) or one of its processes ends (1). Raises `StartError`."""
     folder = options.data_dir
     with open_data_folder(folder):
-        for name in end_orphans(folder / "processes.json"):
-            narrator.note(f"ended {name}, which an earlier run had left behind")
+        orphans = end_orphans(folder / "processes.json")
+        if orphans:
+            narrator.note(f"Ended what an earlier run had left behind: {', '.join(orphans)}.")
         if options.fresh:
             delete_container_data(folder / "rabbitmq")
             empty(folder)
