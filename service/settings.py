@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+from limits import parse as parse_rate_limit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -52,7 +53,17 @@ class Settings(BaseSettings):
     smtp_timeout_s: float = Field(15, gt=0, le=300, description="longest wait for one answer of the mail server")
 
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="auto: pretty on a terminal, else JSON")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _rate_limit_parses(cls, value: str) -> str:
+        if value:
+            try:
+                parse_rate_limit(value)
+            except ValueError:
+                raise ValueError('expected a number per second, minute, hour or day, such as "100/second"') from None
+        return value
 
     @field_validator("worker_retry_delays_s", mode="before")
     @classmethod
