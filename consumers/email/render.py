@@ -8,7 +8,8 @@ A store's own templates stand in `WAYBILL_MAIL_TEMPLATES_DIR/<store code>/` as `
 * `items_left_out`, `later_left_out`: how many are not listed,
 * `language`: `language.text(key, name=value)`, `language.count(key, number)`, `language.number(n)`,
   `language.date(moment)`, `language.country(code)`, `language.tag`; keys as in `consumers/email/locales`,
-* `partial`: whether something of the order follows later.
+* `partial`: whether something of the order follows later,
+* `packages_to_tell`: how many packages there are, if `mail.parcels` does not show it.
 
 HTML is escaped automatically. `{% extends "shipped.html" %}` starts from the default, whose blocks are `style`,
 `header`, `intro`, `contents`, `tracking`, `address`, `returns`, `closing` and `footer`. A file that is no template
@@ -82,6 +83,7 @@ class Renderer:
             "later_left_out": len(mail.later[MOST_ITEMS:]),
             "language": language,
             "partial": bool(mail.later),
+            "packages_to_tell": mail.packages if mail.packages != len(mail.parcels) else None,
         }
         return Rendered(
             subject=clean(self._fill(mail.store_code, "subject.txt", values)),
@@ -93,7 +95,7 @@ class Renderer:
         try:
             template = self._environment.select_template([f"{store_code}/{name}", name])
             return template.render(values)
-        except (TemplateError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # a template is a program, and fails like one
             raise TemplateFailure(f"template {name} of store {store_code}: {_fault(error)}") from error
 
     def _check(self, directory: Path) -> None:
@@ -107,5 +109,8 @@ class Renderer:
 
 
 def _fault(error: Exception) -> str:
-    line = f"line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
-    return f"{line}{type(error).__name__}: {error}"
+    kind = type(error).__name__
+    if isinstance(error, TemplateSyntaxError):
+        return f"line {error.lineno}: {kind}: {error.message}"
+    # Other errors may quote what was to be shown, a customer's name for example.
+    return f"{kind}: {error}" if isinstance(error, TemplateError | KeyError | UnicodeError) else kind
