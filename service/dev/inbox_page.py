@@ -99,10 +99,11 @@ def _body(message: EmailMessage, kind: str) -> str | None:
     if part is None:
         return None
     try:
-        return str(part.get_content()).replace("\r\n", "\n")
+        content = str(part.get_content())
     except (LookupError, ValueError):  # a charset that Python does not know, or that the content does not keep to
-        content = part.get_payload(decode=True)
-        return content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
+        payload = part.get_payload(decode=True)
+        content = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
+    return content.replace("\r\n", "\n")
 
 
 def _json(value: object, *, status: int = HTTPStatus.OK) -> web.Response:

@@ -65,5 +65,5 @@ def free_port(preferred: int | None = None, *, other_than: Collection[int] = ())
     """Return `preferred` if it is free on the loopback address, otherwise some free port."""
     if preferred and is_free(preferred):
         return preferred
-    candidates = random.sample(range(FIRST_PORT, LAST_PORT + 1), 200)
-    return next(port for port in candidates if port not in other_than and is_free(port))
+    candidates = range(FIRST_PORT, LAST_PORT + 1)
+    return next(port for port in random.sample(candidates, len(candidates)) if port not in other_than and is_free(port))

@@ -62,8 +62,10 @@ def _members(leader: int) -> list[psutil.Process]:
 
 def _stop(members: Sequence[psutil.Process], stop_signal: signal.Signals) -> None:
     # The leader knows best how to end its own; what it leaves behind is killed.
-    _signal(members[0], stop_signal)
-    _kill(_wait(members, timeout_s=ORPHAN_GRACE_S))
+    leader = members[0]
+    _signal(leader, stop_signal)
+    _wait([leader], timeout_s=ORPHAN_GRACE_S)
+    _kill(members)
 
 
 def _kill(members: Sequence[psutil.Process]) -> None:
@@ -72,12 +74,11 @@ def _kill(members: Sequence[psutil.Process]) -> None:
     _wait(members, timeout_s=KILL_WAIT_S)
 
 
-def _wait(members: Sequence[psutil.Process], *, timeout_s: float) -> list[psutil.Process]:
-    """Wait for the end of all; return those that live on. A zombie has ended: reaping it is its parent's business."""
+def _wait(members: Sequence[psutil.Process], *, timeout_s: float) -> None:
+    """Wait for the end of all. A zombie has ended: reaping it is its parent's business."""
     deadline = time.monotonic() + timeout_s
-    while (alive := [member for member in members if _lives(member)]) and time.monotonic() < deadline:
+    while any(map(_lives, members)) and time.monotonic() < deadline:
         time.sleep(LOOK_AGAIN_S)
-    return alive
 
 
 def _signal(process: psutil.Process, number: signal.Signals) -> None:
