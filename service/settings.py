@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
 
 from limits import parse as parse_rate_limit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# As many as 128 random bits take in hexadecimal.
+_SHORTEST_SECRET: Final = 32
 
 
 class SettingsError(Exception):
@@ -26,6 +30,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8080, ge=0, le=65535, description="port the API listens on")
+    public_url: str = Field("", description="the API's address in links; empty: as the caller wrote it")
     rate_limit: str = Field("", description='calls per key and API process, such as "100/second"; empty: no limit')
 
     database_pool_size: int = Field(10, ge=1, le=500, description="database connections of one process")
@@ -52,8 +57,31 @@ class Settings(BaseSettings):
     )
     smtp_timeout_s: float = Field(15, gt=0, le=300, description="longest wait for one answer of the mail server")
 
+    documents_secret: str = Field(
+        "",
+        repr=False,
+        description="signs links to documents; comma-separated to change it: the first signs, all are accepted;"
+        " empty: no links",
+    )
+    documents_link_days: int = Field(30, ge=1, le=3650, description="days that a link to a document is good for")
+
     log_format: Literal["auto", "json", "pretty"] = Field("auto", description="auto: pretty on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_can_be_added_to(cls, value: str) -> str:
+        url = urlsplit(value)
+        if value and (url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment):
+            raise ValueError('expected an address such as "https://shipping.example.com"')
+        return value.rstrip("/")
+
+    @field_validator("documents_secret")
+    @classmethod
+    def _secrets_are_long(cls, value: str) -> str:
+        if any(len(secret) < _SHORTEST_SECRET for secret in _split_secrets(value)):
+            raise ValueError(f"each secret must have at least {_SHORTEST_SECRET} characters")
+        return value
 
     @field_validator("rate_limit")
     @classmethod
@@ -88,6 +116,11 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def documents_secrets(self) -> tuple[str, ...]:
+        """The secrets of document links, the one that signs first; none: there are no links."""
+        return _split_secrets(self.documents_secret)
+
     def require(self, *names: str) -> None:
         """Raise `SettingsError` unless every named setting has a value."""
         missing = [
@@ -97,6 +130,10 @@ class Settings(BaseSettings):
         ]
         if missing:
             raise SettingsError("not set: " + ", ".join(missing))
+
+
+def _split_secrets(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def load_settings() -> Settings:
