@@ -44,17 +44,18 @@ def start_postgres(children: Children, folder: Path, *, throw_away: bool = False
     known = recall(memory)
     if not (cluster / "PG_VERSION").exists():
         known = {"password": secrets.token_urlsafe(24)}
-        _create_cluster(children, cluster, password=known["password"], binaries=binaries, runner=runner)
+        options = ("--no-sync",) if throw_away else ()
+        _create_cluster(children, cluster, *options, password=known["password"], binaries=binaries, runner=runner)
     known["port"] = free_port(known.get("port"))
     remember(memory, known)
     _drop_stale_pid_file(cluster)
-    options = {
+    configuration = {
         "listen_addresses": "127.0.0.1",
         "port": str(known["port"]),
         "unix_socket_directories": "",
         "log_min_messages": "warning",
     }
-    options |= _THROW_AWAY if throw_away else {}
+    configuration |= _THROW_AWAY if throw_away else {}
     child = children.start(
         "postgres",
         [
@@ -62,7 +63,7 @@ def start_postgres(children: Children, folder: Path, *, throw_away: bool = False
             str(binaries / "postgres"),
             "-D",
             str(cluster),
-            *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
+            *(part for name, value in configuration.items() for part in ("-c", f"{name}={value}")),
         ],
         user=runner.user,
         # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
@@ -98,7 +99,9 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def _create_cluster(children: Children, cluster: Path, *, password: str, binaries: Path, runner: _Runner) -> None:
+def _create_cluster(
+    children: Children, cluster: Path, *options: str, password: str, binaries: Path, runner: _Runner
+) -> None:
     # A half-made cluster of an interrupted first start has no PG_VERSION worth keeping.
     draft = cluster.with_name("cluster.new")
     for leftover in (draft, cluster):
@@ -130,6 +133,7 @@ def _create_cluster(children: Children, cluster: Path, *, password: str, binarie
                 f"--username={USER}",
                 f"--pwfile={password_file}",
                 *arguments,
+                *options,
             ],
             user=runner.user,
         )
@@ -144,6 +148,7 @@ def _runner(binaries: Path, folder: Path) -> _Runner:
     # In a user namespace of its own the server sees itself as an ordinary user; on disk its files stay root's.
     prefix = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
     if shutil.which("unshare") and _succeeds([*prefix, "true"]):
+        _hand_over(folder, "root")
         return _Runner(prefix=prefix)
     return _as_nobody(binaries, folder)
 
@@ -153,11 +158,18 @@ def _as_nobody(binaries: Path, folder: Path) -> _Runner:
         pwd.getpwnam("nobody")
     except KeyError:
         raise StartError(_refusal("there is no user `nobody` to run it as")) from None
-    for path, test in ((binaries / "postgres", "-x"), (folder, "-x")):
-        if not _succeeds(["/usr/bin/env", "test", test, str(path)], user="nobody"):
+    for path in (binaries / "postgres", folder):
+        if not _succeeds(["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)], user="nobody"):
             raise StartError(_refusal(f"the user `nobody` cannot reach {path}"))
-    shutil.chown(folder, "nobody")
+    _hand_over(folder, "nobody")
     return _Runner(user="nobody")
+
+
+def _hand_over(folder: Path, user: str) -> None:
+    # The folder may come from a start under other circumstances, and the server wants to own its files.
+    if folder.owner() != user:
+        for path in (folder, *folder.rglob("*")):
+            os.lchown(path, pwd.getpwnam(user).pw_uid, -1)
 
 
 def _refusal(reason: str) -> str:

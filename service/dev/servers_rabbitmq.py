@@ -36,6 +36,9 @@ def find_server() -> str | None:
 def start_rabbitmq(children: Children, folder: Path, *, server: str) -> Broker:
     """Start the node whose data is in `folder`, made on the first start. Raises `StartError`."""
     epmd = _epmd()
+    if "'" in str(folder):
+        # Its disk monitor puts the path between such quotes for a shell, and then waits for ever.
+        raise StartError(f"RabbitMQ cannot work in {folder}, because of the quote; choose another --data-dir")
     memory = folder / "server.json"
     folder.mkdir(parents=True, exist_ok=True)
     known = recall(memory) or {"password": secrets.token_urlsafe(24), "cookie": secrets.token_hex(20)}
