@@ -21,7 +21,14 @@ from typing import Final, cast
 import aio_pika
 import aiormq
 from aio_pika.abc import AbstractConnection, AbstractMessage
-from aio_pika.exceptions import AMQPChannelError, AMQPError, ConnectionClosed, DeliveryError, PublishError
+from aio_pika.exceptions import (
+    AMQPChannelError,
+    AMQPError,
+    ConnectionClosed,
+    DeliveryError,
+    InvalidFrameError,
+    PublishError,
+)
 from pamqp.exceptions import PAMQPException
 from yarl import URL
 
@@ -104,8 +111,13 @@ async def open_session(
     # A link that hangs is then noticed within a minute instead of three.
     heartbeat = URL(amqp_url).query.get("heartbeat", HEARTBEAT_S)
     with _session_ended():
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
-            connection = await aio_pika.connect(amqp_url, name=name, heartbeat=heartbeat)
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                connection = await aio_pika.connect(amqp_url, name=name, heartbeat=heartbeat)
+        except InvalidFrameError as error:
+            # The client's way of saying that the broker has closed the connection instead of opening it.
+            vhost = URL(amqp_url).path[1:] or "/"
+            raise ConnectionLost(f"cannot enter the virtual host {vhost!r}: is it there, with permissions?") from error
     try:
         with _session_ended():
             async with asyncio.timeout(OPEN_TIMEOUT_S):

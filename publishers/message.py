@@ -7,15 +7,11 @@ from typing import Any, Final
 
 from aio_pika import DeliveryMode, Message
 
+from schemas.events import EventType
 from schemas.topology import TOPIC
 
 TRACEPARENT_HEADER: Final = "traceparent"
 REQUEST_ID_HEADER: Final = "waybill-request-id"
-
-
-def data_schema(event_type: str) -> str:
-    """Name the schema of the type's body. A URN: CloudEvents wants an absolute URI, and we do not know our host."""
-    return f"urn:waybill:schema:{event_type}:1"
 
 
 def event_message(event: Any) -> Message:  # noqa: ANN401 - a row of claim_due, read by its column names
@@ -32,7 +28,7 @@ def event_message(event: Any) -> Message:  # noqa: ANN401 - a row of claim_due, 
             "ce-source": f"/waybill/{event['store']}",
             "ce-subject": event["subject"],
             "ce-time": event["occurred_at"].astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "ce-dataschema": data_schema(event["type"]),
+            "ce-dataschema": EventType(event["type"]).schema_id,
             TRACEPARENT_HEADER: event["traceparent"],
             REQUEST_ID_HEADER: event["request_id"],
         },

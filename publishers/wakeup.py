@@ -8,7 +8,6 @@ completion wait for every other one's disk. By itself it writes nothing and wait
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,7 +28,8 @@ PING_EVERY_S: Final = 10.0
 PING_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 2.0
 
-DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+# The last one is what asyncpg raises on a connection that the server ended while nobody was using it.
+DATABASE_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncpg.InternalClientError)
 
 _log = structlog.get_logger()
 
@@ -45,7 +45,7 @@ class RelayWakeup:
 
         What the caller wanted is committed: failing to tell must not look as if it were not.
         """
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if now < self._silent_until:
             return
         self._silent_until = now + THROTTLE_S

@@ -59,14 +59,14 @@ async def run_relay(settings: Settings) -> None:
                 prepare=partial(_declare_all, topologies),
             ),
             pace=publishing.Pace(settings.relay_batch_size, settings.relay_poll_s, settings.publish_timeout_s),
-            required=_required(topologies),
+            required=required_types(topologies),
             due=wakeup.due,
             stop=stop,
             grace_s=settings.shutdown_timeout_s,
         )
 
 
-def _required(topologies: Sequence[ConsumerTopology]) -> frozenset[str]:
+def required_types(topologies: Sequence[ConsumerTopology]) -> frozenset[str]:
     """Return the types that a consumer of ours waits for: none of them may vanish while its queue is missing."""
     bound = {key for topology in topologies for key in topology.routing_keys}
     # A type is a single word, so that either wildcard matches every one.

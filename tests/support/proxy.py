@@ -8,13 +8,27 @@ from contextlib import asynccontextmanager, suppress
 
 
 class Proxy:
-    """Forwards connections to a server while it is up; cuts and refuses them while it is down."""
+    """Forwards connections to a server while it is up; cuts and refuses them while it is down.
+
+    While frozen it keeps connections open and lets nothing pass: a server that hangs, or a cable that is unplugged.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._asking, self._answering = asyncio.Event(), asyncio.Event()
+        self.thaw()
         self.port = 0
+
+    def freeze(self, *, answers_only: bool = False) -> None:
+        self._answering.clear()
+        if not answers_only:
+            self._asking.clear()
+
+    def thaw(self) -> None:
+        self._asking.set()
+        self._answering.set()
 
     async def up(self) -> None:
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
@@ -26,6 +40,7 @@ class Proxy:
         self._server.close()
         for writer in self._writers:
             writer.transport.abort()
+        self.thaw()
         await self._server.wait_closed()
         self._server = None
 
@@ -34,15 +49,18 @@ class Proxy:
         with suppress(OSError):
             there_reader, there_writer = await asyncio.open_connection(*self._target)
             self._writers.add(there_writer)
-            await asyncio.gather(_pump(reader, there_writer), _pump(there_reader, writer))
+            await asyncio.gather(
+                _pump(reader, there_writer, self._asking), _pump(there_reader, writer, self._answering)
+            )
             self._writers.discard(there_writer)
         self._writers.discard(writer)
         writer.close()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
     with suppress(OSError):
         while data := await reader.read(65536):
+            await flowing.wait()
             writer.write(data)
             await writer.drain()
     writer.close()
