@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8080, ge=0, le=65535, description="port the API listens on")
     public_url: str = Field("", description="the API's address in links; empty: as the caller wrote it")
+    order_api_prefix: str = Field(
+        "/api/order-api", pattern=r"^(/[A-Za-z0-9._~-]+)+$", description="path below which the Order API answers"
+    )
     rate_limit: str = Field("", description='calls per key and API process, such as "100/second"; empty: no limit')
 
     database_pool_size: int = Field(10, ge=1, le=500, description="database connections of one process")

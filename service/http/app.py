@@ -11,7 +11,8 @@ from service.http import api_docs, intake_api, integration_api, probes
 from service.http.authentication import AUTHENTICATOR, Authenticator
 from service.http.bodies import LARGEST_LIMIT
 from service.http.context import request_context
-from service.http.errors import errors_as_json
+from service.http.errors import errors_answered
+from service.http.order_api_errors import order_api_error
 from service.services import SERVICES, open_services
 from service.settings import Settings
 
@@ -20,7 +21,10 @@ log = structlog.get_logger()
 
 def build_app(settings: Settings) -> web.Application:
     """Build the application that `waybill api` serves; the tests serve the same one."""
-    app = web.Application(middlewares=[request_context, errors_as_json], client_max_size=LARGEST_LIMIT)
+    app = web.Application(
+        middlewares=[request_context, errors_answered({settings.order_api_prefix: order_api_error})],
+        client_max_size=LARGEST_LIMIT,
+    )
     for edge in (probes, integration_api, intake_api, api_docs):
         app.add_routes(edge.routes())
 

@@ -20,22 +20,28 @@ LARGEST_LIMIT = 1024 * KIB
 
 
 async def read_json(request: web.Request, model: type[Model], *, limit: int = USUAL_LIMIT) -> Model:
-    """Return the body as `model`.
+    """Return the body as `model`. Raises `InvalidRequest` naming each wrong field, or what `read_text` raises."""
+    text = await read_text(request, limit=limit)
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        raise InvalidRequest(describe(error)) from None
 
-    Raises `InvalidRequest` naming each wrong field, or the HTTP errors 413 (more than `limit` bytes) and 415.
+
+async def read_text(request: web.Request, *, limit: int = USUAL_LIMIT) -> str:
+    """Return the text of a JSON body.
+
+    Raises the HTTP errors 413 (more than `limit` bytes) and 415, or `InvalidRequest` for bytes that are no text.
     A request that names no content type is taken for JSON: old clients leave it out.
     """
-    if hdrs.CONTENT_TYPE in request.headers and not _is_json(request.content_type):
+    if hdrs.CONTENT_TYPE in request.headers and not is_json(request.content_type):
         raise web.HTTPUnsupportedMediaType(text="Content-Type must be application/json.")
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     body = await request.read()
     if len(body) > limit:
         raise _too_large(limit)
-    try:
-        return model.model_validate_json(_decode(body, request.charset))
-    except ValidationError as error:
-        raise InvalidRequest(describe(error)) from None
+    return _decode(body, request.charset)
 
 
 def describe(error: ValidationError) -> str:
@@ -49,7 +55,8 @@ def describe(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-def _is_json(content_type: str) -> bool:
+def is_json(content_type: str) -> bool:
+    """Return whether a content type means JSON."""
     return content_type in {"application/json", "text/json"} or content_type.endswith("+json")
 
 

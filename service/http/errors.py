@@ -1,10 +1,17 @@
-"""From an exception to an answer, in one place. Nothing of the exception but a `WaybillError`'s own text goes out."""
+"""From an exception to an answer, in one place per contract: here what has failed, and this service's usual answer.
+
+Nothing of an exception but a `WaybillError`'s own text goes out.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 import asyncpg
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from service.http.context import Handler
 from service.shipping.errors import (
@@ -53,38 +60,66 @@ DATABASE_AWAY = (
 )
 
 
-def error_response(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+class Bug(Exception):
+    """A failure that no caller can do anything about. Its cause is in the log."""
+
+
+Failure: TypeAlias = WaybillError | web.HTTPException | Bug
+# Answers a failure in the words of one contract.
+Renderer: TypeAlias = Callable[[web.Request, Failure], Awaitable[web.Response]]
+
+
+def errors_answered(contracts: Mapping[str, Renderer]) -> Middleware:
+    """Turn every failure into the documented answer: that of the contract below whose path the request is.
+
+    Everything else is answered as the Shipment Completion API says.
+    """
+
+    @web.middleware
+    async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            failure: Failure = error
+        except WaybillError as error:
+            failure = error
+        except DATABASE_AWAY as error:
+            log.warning("dependency_unavailable", cause=repr(error))
+            failure = TemporarilyUnavailable()
+        except Exception:
+            log.exception("request_failed")
+            failure = Bug()
+        path = request.path
+        render = next(
+            (render for prefix, render in contracts.items() if path == prefix or path.startswith(f"{prefix}/")),
+            _as_usual,
+        )
+        return await render(request, failure)
+
+    return answering
+
+
+def kept_headers(error: web.HTTPException) -> dict[str, str]:
+    """Return the headers of an HTTP error that belong to the answer whatever its body looks like."""
+    return {name: error.headers[name] for name in ("Allow", "WWW-Authenticate", "Retry-After") if name in error.headers}
+
+
+def message_of(error: web.HTTPException) -> str:
+    """Return what to tell about an HTTP error."""
+    return error.text if error.content_type == "text/plain" and error.text else error.reason
+
+
+async def _as_usual(_request: web.Request, failure: Failure) -> web.Response:
     """Build the Shipment Completion API's error body, which all of our own endpoints share."""
+    if isinstance(failure, web.HTTPException):
+        return _error(failure.status, message_of(failure), kept_headers(failure))
+    if isinstance(failure, Bug):
+        return _error(500, "Internal server error.")
+    status = next(STATUS[kind] for kind in type(failure).__mro__ if kind in STATUS)
+    return _error(status, str(failure), {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None)
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
     return web.json_response({"error": message}, status=status, headers=headers)
-
-
-@web.middleware
-async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every failure into the documented answer."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return _from_aiohttp(error)
-    except WaybillError as error:
-        return _from_domain(error)
-    except DATABASE_AWAY as error:
-        log.warning("dependency_unavailable", cause=repr(error))
-        return _from_domain(TemporarilyUnavailable())
-    except Exception:
-        log.exception("request_failed")
-        return error_response(500, "Internal server error.")
-
-
-def _from_domain(error: WaybillError) -> web.Response:
-    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
-    return error_response(status, str(error), headers)
-
-
-def _from_aiohttp(error: web.HTTPException) -> web.Response:
-    if error.status < 400:
-        raise error
-    kept = {name: error.headers[name] for name in ("Allow", "WWW-Authenticate", "Retry-After") if name in error.headers}
-    return error_response(
-        error.status, error.text if error.content_type == "text/plain" and error.text else error.reason, kept
-    )
