@@ -26,6 +26,14 @@ class EventType(StrEnum):
         """Return the name inside the body's `eventType`, for example `ORDER_SHIPMENT_SHIPPED`."""
         return self.value.upper().replace("-", "_")
 
+    @property
+    def schema_id(self) -> str:
+        """Return the name of its body's JSON Schema, as in `ce-dataschema`.
+
+        A URN: CloudEvents wants an absolute URI, and we do not know our host.
+        """
+        return f"urn:waybill:schema:{self.value}:1"
+
 
 def _utc_milliseconds(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
@@ -35,7 +43,13 @@ UtcTime = Annotated[datetime, PlainSerializer(_utc_milliseconds, return_type=str
 
 
 class _Camel(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+    # What we publish has every field, so the published schema promises every field.
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        json_schema_serialization_defaults_required=True,
+    )
 
 
 class EventLine(_Camel):
@@ -79,7 +93,7 @@ class ShipmentData(_Camel):
 class ContractEventType(BaseModel):
     """The published contract's event type."""
 
-    model_config = ConfigDict(populate_by_name=True, frozen=True)
+    model_config = ConfigDict(populate_by_name=True, frozen=True, json_schema_serialization_defaults_required=True)
 
     class_: Literal["OrderEvent"] = Field("OrderEvent", alias="@class")
     name: str

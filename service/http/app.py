@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import structlog
 from aiohttp import web
 
-from service.http import api_docs, intake_api, integration_api, probes
+from service.http import api_docs, event_docs, intake_api, integration_api, probes
 from service.http.authentication import AUTHENTICATOR, Authenticator
 from service.http.bodies import LARGEST_LIMIT
 from service.http.context import request_context
@@ -25,7 +25,7 @@ def build_app(settings: Settings) -> web.Application:
         middlewares=[request_context, errors_answered({settings.order_api_prefix: order_api_error})],
         client_max_size=LARGEST_LIMIT,
     )
-    for edge in (probes, integration_api, intake_api, api_docs):
+    for edge in (probes, integration_api, intake_api, api_docs, event_docs):
         app.add_routes(edge.routes())
 
     async def resources(app: web.Application) -> AsyncIterator[None]:

@@ -54,6 +54,8 @@ async def request_context(request: web.Request, handler: Handler) -> web.StreamR
     structlog.contextvars.bind_contextvars(process="api", request_id=origin.request_id)
     response = await handler(request)
     response.headers[REQUEST_ID_HEADER] = origin.request_id
+    # Instead of the versions of our libraries.
+    response.headers["Server"] = "Waybill"
     resource = request.match_info.route.resource
     route = resource.canonical if resource else None
     # Probes come every few seconds and say nothing while all is well.
