@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import asyncpg
 import pytest
 
+from service.dev.children import StartError
 from service.settings import Settings
 from service.wiring import open_pool
 from tests.support.databases import Databases
@@ -42,7 +44,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
     """PostgreSQL and RabbitMQ for this run. The run fails with the reason where they cannot be had."""
-    with open_servers() as opened:
+    with ExitStack() as stack:
+        try:
+            opened = stack.enter_context(open_servers())
+        except StartError as error:
+            pytest.exit(f"no servers to test against: {error}", returncode=3)
         request.config.stash[_SERVERS] = opened.origin
         yield opened
 

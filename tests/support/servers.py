@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +102,10 @@ def _embedded(found: Addresses) -> Iterator[Addresses]:
 def _sweep() -> None:
     """End what killed test runs of this user have left behind."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):
-        if folder.stat().st_uid == os.geteuid() and not _owner_lives(folder):
-            end_orphans(folder / "processes.json")
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another run may be sweeping too, or just ending
+            if folder.stat().st_uid == os.geteuid() and not _owner_lives(folder):
+                end_orphans(folder / "processes.json")
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _owner_lives(folder: Path) -> bool:
