@@ -1,0 +1,71 @@
+"""What callers of the Order API's lists ask for in the query. Unknown names are ignored."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+from schemas.fields import Code
+from schemas.order_api_answers import NO_DATE
+
+DEFAULT_LIMIT: Final = 20
+# More than this is refused rather than cut short: who gets fewer rows than asked for takes them for the last ones.
+MAX_LIMIT: Final = 500
+MAX_OFFSET: Final = 1_000_000_000
+
+# A plus sign that was not percent-encoded arrives as a space.
+_TIME = re.compile(
+    r"([12]\d{3}-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)([Zz]|[-+ ]\d\d:?\d\d)?)?", re.ASCII
+)
+
+
+def _parse_time(value: object) -> datetime | None:
+    """Return a date or time, without a zone where it has none."""
+    if value in {None, NO_DATE}:
+        return None
+    match = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match:
+        day, time, offset = match.groups(default="")
+        try:
+            return datetime.fromisoformat(f"{day}T{time or '00:00'}{offset.replace(' ', '+')}")
+        except ValueError:
+            pass  # such as the 31st of February
+    raise PydanticCustomError(
+        "time", "expected YYYY-MM-DD or YYYY-MM-DD HH:MM:SS in the store's time zone, or with an offset such as +01:00"
+    )
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+Time = Annotated[datetime | None, BeforeValidator(_parse_time)]
+
+
+class _Query(BaseModel):
+    limit: int = Field(DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="most rows to answer with")
+    offset: int = Field(
+        0, ge=0, le=MAX_OFFSET, description="rows of the list to pass over; the cost of a call grows with it"
+    )
+    order: Code | None = Field(None, description="only this order")
+
+
+class OrdersQuery(_Query):
+    """Query of `GET /orders`."""
+
+    newer_than: Time = Field(None, description="placed at this time or later")
+    older_than: Time = Field(None, description="placed before this time")
+
+
+class ShipmentsQuery(_Query):
+    """Query of `GET /shipments`."""
+
+    status: Annotated[Literal["goodtogo", "inprogress", "completed"], BeforeValidator(_lower)] = Field(
+        "goodtogo",
+        description="`goodtogo`: good to go and not sent, its order neither on hold nor waiting for payment;"
+        " `inprogress`: not sent; `completed`: sent",
+    )
