@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from pydantic import ValidationError
@@ -22,14 +22,17 @@ def field_path(location: Sequence[int | str]) -> str:
     return path
 
 
-def problems_of(error: ValidationError) -> list[str]:
-    """Name every wrong field and what was expected; what was sent is not repeated."""
+def problems_of(error: ValidationError, note: Callable[[Sequence[int | str]], str] = lambda _location: "") -> list[str]:
+    """Name every wrong field and what was expected; what was sent is not repeated.
+
+    `note` adds to each field's problem where the field came from.
+    """
     found = error.errors(include_url=False, include_input=False, include_context=False)
     problems = []
     for item in found[:MOST_PROBLEMS]:
         message = item["msg"].removeprefix("Value error, ")
         path = field_path(item["loc"])
-        problems.append(f"{path}: {message}" if path else message)
+        problems.append(f"{path}: {message}{note(item['loc'])}" if path else message)
     if len(found) > MOST_PROBLEMS:
         problems.append(f"and {len(found) - MOST_PROBLEMS} more")
     return problems

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from service.commands import api, dev, email, inbox, keys, migrate, relay, sandbox_provider, stores, worker
+from service.commands import api, dev, email, inbox, keys, migrate, orders, relay, sandbox_provider, stores, worker
 from service.settings import SettingsError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.command("sandbox-provider", hidden=True)(sandbox_provider.sandbox_provider)
 app.command("worker")(worker.worker)
 app.add_typer(email.app, name="email")
 app.add_typer(keys.app, name="keys")
+app.add_typer(orders.app, name="orders")
 app.add_typer(stores.app, name="stores")
 
 

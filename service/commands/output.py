@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Wide enough that a pipe gets every column whole.
-_PIPE_WIDTH = 400
+# A pipe gets every column whole.
+_PIPE_WIDTH = 100_000
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
@@ -22,12 +22,18 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table, as wide as the terminal or as it needs."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """Print a table: folded to fit a terminal, one line a row anywhere else."""
+    terminal = sys.stdout.isatty()
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=not terminal)
     for row in rows:
         # Text: brackets in somebody's name are no markup.
         table.add_row(*(Text(cell) for cell in row))
-    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+    console = Console(width=None if terminal else _PIPE_WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def fail(message: str) -> typer.Exit:
