@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,8 @@ _SERVERS = pytest.StashKey[str]()
 
 
 def pytest_configure() -> None:
+    # A cancelled job is told by SIGTERM; its servers must end like those of a run that Ctrl-C ends.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A developer's own settings must not decide what the tests see.
     for name in [name for name in os.environ if name.startswith("WAYBILL_") and not name.startswith("WAYBILL_TEST_")]:
         del os.environ[name]
