@@ -21,7 +21,14 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 PROBE_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 5.0
 
-_UNREACHABLE: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+# The last one is what a statement meets that the server's farewell has overtaken.
+_UNREACHABLE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 # SQLSTATE classes and codes that say something about the server, not about the statement.
 _AWAY: Final = (
@@ -31,6 +38,7 @@ _AWAY: Final = (
     asyncpg.CrashShutdownError,
     asyncpg.CannotConnectNowError,
     asyncpg.ReadOnlySQLTransactionError,  # we still talk to what has become a standby
+    asyncpg.InternalClientError,
 )
 
 

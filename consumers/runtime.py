@@ -7,9 +7,12 @@ import random
 from typing import Final, assert_never
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from consumers import inbox
-from consumers.session import BROKER_ERRORS, Broker, End, Lost, Paused, Stopped, consume
+from consumers.broker import BROKER_ERRORS, Broker
+from consumers.ending import End, Lost, Paused, Stopped
+from consumers.session import consume
 from consumers.work import Work
 
 log = structlog.get_logger()
@@ -43,11 +46,12 @@ async def run(broker: Broker, work: Work, *, stop: asyncio.Event, consuming: asy
     `consuming` is set while messages are taken. Raises `TopologyMismatch`: no further session would help.
     """
     consuming = consuming or asyncio.Event()
-    announcing = asyncio.create_task(_announce(work, consuming))
-    try:
-        await _sessions(broker, work, stop=stop, consuming=consuming)
-    finally:
-        announcing.cancel()
+    with bound_contextvars(consumer=work.topology.consumer):
+        announcing = asyncio.create_task(_announce(consuming))
+        try:
+            await _sessions(broker, work, stop=stop, consuming=consuming)
+        finally:
+            announcing.cancel()
 
 
 async def _sessions(broker: Broker, work: Work, *, stop: asyncio.Event, consuming: asyncio.Event) -> None:
@@ -56,15 +60,17 @@ async def _sessions(broker: Broker, work: Work, *, stop: asyncio.Event, consumin
     while not stop.is_set():
         began = loop.time()
         end = await _session(broker, work, stop=stop, consuming=consuming)
+        if stop.is_set():
+            return
         if loop.time() - began >= GOOD_SESSION_S:
             backoff.reset()
         match end:
             case Stopped():
                 return
             case Paused(reason):
-                log.warning("consumer_paused", consumer=work.topology.consumer, reason=reason)
-                await _wait_for_database(work, backoff, stop)
-                log.info("consumer_resumed", consumer=work.topology.consumer)
+                log.warning("consumer_paused", reason=reason)
+                if await _database_back(work, backoff, stop):
+                    log.info("consumer_resumed")
             case Lost(reason):
                 wait_s = backoff.next_s()
                 log.warning("consumer_session_lost", reason=reason, again_in_s=round(wait_s, 2))
@@ -73,9 +79,9 @@ async def _sessions(broker: Broker, work: Work, *, stop: asyncio.Event, consumin
                 assert_never(end)
 
 
-async def _announce(work: Work, consuming: asyncio.Event) -> None:
+async def _announce(consuming: asyncio.Event) -> None:
     await consuming.wait()
-    log.info("worker_started", consumer=work.topology.consumer)
+    log.info("worker_started")
 
 
 async def _session(broker: Broker, work: Work, *, stop: asyncio.Event, consuming: asyncio.Event) -> End:
@@ -85,12 +91,13 @@ async def _session(broker: Broker, work: Work, *, stop: asyncio.Event, consuming
         return Lost(f"broker: {type(error).__name__}: {error}")
 
 
-async def _wait_for_database(work: Work, backoff: Backoff, stop: asyncio.Event) -> None:
+async def _database_back(work: Work, backoff: Backoff, stop: asyncio.Event) -> bool:
     # First the wait, then the question: a server that answers and yet fails every handler is not asked in a circle.
     while not stop.is_set():
         await _sleep(backoff.next_s(), stop)
         if await inbox.database_answers(work.pool):
-            return
+            return True
+    return False
 
 
 async def _sleep(seconds: float, stop: asyncio.Event) -> None:

@@ -8,61 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
-from typing import Final
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueueIterator
-from aiormq.exceptions import AMQPError
-from yarl import URL
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueueIterator
 
 from consumers import topology
+from consumers.broker import BROKER_ERRORS, CLOSE_TIMEOUT_S, OPEN_TIMEOUT_S, Broker, open_connection
+from consumers.ending import End, Lost, Paused, Stopped
 from consumers.outcome import Pause
 from consumers.settle import CopyPublisher
 from consumers.work import Work, process
 
 log = structlog.get_logger()
-
-OPEN_TIMEOUT_S: Final = 30.0
-CLOSE_TIMEOUT_S: Final = 5.0
-HEARTBEAT_S: Final = 15
-
-# What talking to a broker that is away, or goes away, raises.
-BROKER_ERRORS: Final = (AMQPError, OSError, TimeoutError)
-
-
-@dataclass(frozen=True, slots=True)
-class Broker:
-    """Where to consume, how many messages at once, and how long running handlers may go on after the end."""
-
-    amqp_url: str
-    concurrency: int
-    publish_timeout_s: float
-    grace_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """Somebody asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """A message found that no message can be handled now."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """Nobody planned it."""
-
-    reason: str
-
-
-End = Stopped | Paused | Lost
 
 
 async def consume(broker: Broker, work: Work, *, stop: asyncio.Event, consuming: asyncio.Event) -> End:
@@ -71,8 +29,11 @@ async def consume(broker: Broker, work: Work, *, stop: asyncio.Event, consuming:
     `consuming` is set while messages are taken. Raises `TopologyMismatch`, and any of `BROKER_ERRORS` if the session
     never came to consume.
     """
-    async with _connection(broker, work) as connection:
-        async with asyncio.timeout(OPEN_TIMEOUT_S):
+    async with AsyncExitStack() as stack:
+        async with _opening(stop):
+            connection = await stack.enter_async_context(
+                open_connection(broker, name=f"waybill {work.topology.consumer}")
+            )
             await topology.declare(connection, work.topology)
             copies = await connection.channel(publisher_confirms=True, on_return_raises=True)
             channel = await connection.channel()
@@ -91,6 +52,22 @@ async def consume(broker: Broker, work: Work, *, stop: asyncio.Event, consuming:
             consuming.clear()
             await session.cut()
         return end
+
+
+@asynccontextmanager
+async def _opening(stop: asyncio.Event) -> AsyncIterator[None]:
+    """Bound the block by `OPEN_TIMEOUT_S` and by `stop`, whichever comes first. Raises `TimeoutError`."""
+
+    async def hurry() -> None:
+        await stop.wait()
+        deadline.reschedule(asyncio.get_running_loop().time())
+
+    async with asyncio.timeout(OPEN_TIMEOUT_S) as deadline:
+        hurrying = asyncio.create_task(hurry())
+        try:
+            yield
+        finally:
+            hurrying.cancel()
 
 
 class _Session:
@@ -173,21 +150,3 @@ async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _connection(broker: Broker, work: Work) -> AsyncIterator[AbstractConnection]:
-    url = URL(broker.amqp_url)
-    if "heartbeat" not in url.query:
-        url = url.update_query(heartbeat=HEARTBEAT_S)
-    connection = await aio_pika.connect(
-        url,
-        timeout=OPEN_TIMEOUT_S,
-        client_properties={"connection_name": f"waybill {work.topology.consumer}"},
-    )
-    try:
-        yield connection
-    finally:
-        with suppress(*BROKER_ERRORS):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await connection.close()

@@ -33,7 +33,8 @@ class TopologyMismatch(Exception):
         self.ours = found["ours"].strip("'") if found else None
         self.theirs = found["theirs"].strip("'") if found else None
         difference = (
-            f"{self.argument} is {self.theirs} on the broker, but this version of Waybill declares {self.ours}"
+            f"{self.argument} is {self.theirs or repr('')} on the broker,"
+            f" but this version of Waybill declares {self.ours or repr('')}"
             if found
             else refusal
         )

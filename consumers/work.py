@@ -44,7 +44,6 @@ async def process(work: Work, message: AbstractIncomingMessage, copies: CopyPubl
     began = time.monotonic()
     attempt = delivery.attempt(message)
     with bound_contextvars(
-        consumer=work.topology.consumer,
         event_id=message.message_id,
         request_id=delivery.request_id(message),
         trace_id=delivery.trace_id(message),

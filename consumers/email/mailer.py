@@ -1,9 +1,8 @@
-"""Handing mails to the SMTP server over connections that are kept, and saying what its answers mean."""
+"""Handing mails to the SMTP server, over connections that are kept."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -11,28 +10,22 @@ from typing import Final
 
 from aiosmtplib import (
     SMTP,
-    SMTPDataError,
     SMTPException,
-    SMTPRecipientRefused,
     SMTPResponseException,
     SMTPSenderRefused,
     SMTPServerDisconnected,
     SMTPTimeoutError,
 )
 
-from consumers.email.content import clean
 from consumers.email.message import Envelope
+from consumers.email.replies import meaning
 from consumers.email.server import SmtpServer
-from consumers.outcome import Rejected, TryLater
+from consumers.outcome import Rejected
 
 QUIT_TIMEOUT_S: Final = 2.0
 
 _TROUBLE: Final = (SMTPException, OSError, TimeoutError)
-# "Log in first" and its like: our set-up is wrong, not the mail, and it may be put right within the retries.
-_AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
 _SERVICE_CLOSING: Final = 421
-_ADDRESS = re.compile(r"\S*@\S*")
-_LONGEST_TEXT: Final = 300
 
 
 class Mailer:
@@ -54,16 +47,16 @@ class Mailer:
         try:
             client = await self._begin(envelope)
         except _TROUBLE as error:
-            raise _meaning(error, envelope) from error
+            raise meaning(error, envelope) from error
         try:
             await client.rcpt(str(envelope.recipient), encoding="utf-8")
             await client.data(message)
         except SMTPResponseException as error:
             await self._reset(client)
-            raise _meaning(error, envelope) from error
+            raise meaning(error, envelope) from error
         except _TROUBLE as error:
             client.close()
-            raise _meaning(error, envelope) from error
+            raise meaning(error, envelope) from error
         except BaseException:
             client.close()  # in the middle of a dialogue, so of no use to anybody else
             raise
@@ -168,23 +161,3 @@ async def _quit(client: SMTP) -> None:
     with suppress(*_TROUBLE):
         await client.quit(timeout=QUIT_TIMEOUT_S)
     client.close()
-
-
-def _meaning(error: Exception, envelope: Envelope) -> Rejected | TryLater:
-    match error:
-        case SMTPSenderRefused() | SMTPRecipientRefused() | SMTPDataError():
-            reason = f"SMTP {error.code} {_without_address(error.message, envelope)}"
-            final = 500 <= error.code <= 599 and error.code not in _AUTHENTICATION
-            return Rejected(reason) if final else TryLater(reason)
-        case SMTPResponseException():
-            return TryLater(f"mail server: SMTP {error.code} {_without_address(error.message, envelope)}")
-        case _:
-            return TryLater(f"mail server: {_without_address(str(error), envelope) or type(error).__name__}")
-
-
-def _without_address(text: str, envelope: Envelope) -> str:
-    # Servers like to quote whom they refuse, also as the bare user.
-    text = text.encode("utf-8", "replace").decode()
-    text = _ADDRESS.sub("<address>", text)
-    text = re.sub(rf"(?<!\w){re.escape(envelope.recipient.local)}(?!\w)", "<address>", text, flags=re.IGNORECASE)
-    return clean(text)[:_LONGEST_TEXT]

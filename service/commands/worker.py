@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from consumers.broker import Broker
 from consumers.registry import CONSUMERS, Consumer
 from consumers.runtime import run
-from consumers.session import Broker
 from consumers.settings import WrongSetting
 from consumers.topology import TopologyMismatch
 from consumers.work import Work

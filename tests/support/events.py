@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,11 +28,14 @@ class Topic:
         *,
         kind: EventType = EventType.SHIPMENT_SHIPPED,
         event_id: UUID | None = None,
+        queue: str | None = None,
         **data: Any,
     ) -> UUID:
         """Publish an event about `shipment` and return its id; `data` overrides fields by their Python names."""
         body = shipment_event(kind, event_data(shipment, **data)).model_dump_json(by_alias=True).encode()
-        return await self.publish(body, event_id=event_id or uuid4(), kind=kind)
+        event_id = event_id or uuid4()
+        await self.publish(body, event_id=event_id, kind=kind, queue=queue)
+        return event_id
 
     async def publish(
         self,
@@ -43,8 +45,8 @@ class Topic:
         kind: EventType = EventType.SHIPMENT_SHIPPED,
         queue: str | None = None,
         headers: dict[str, Any] | None = None,
-    ) -> Any:
-        """Publish any body to the topic, or to one `queue`; return `event_id`."""
+    ) -> None:
+        """Publish any body to the topic, or to one `queue`."""
         message = aio_pika.Message(
             body,
             headers={
@@ -60,7 +62,6 @@ class Topic:
         topic = await self.channel.get_exchange(TOPIC, ensure=False)
         exchange = self.channel.default_exchange if queue else topic
         await exchange.publish(message, queue or kind.value, timeout=10)
-        return event_id
 
     async def depth(self, queue: str) -> int:
         """Return how many messages wait in `queue`, those that a consumer holds not counted."""
@@ -94,8 +95,3 @@ async def open_topic(amqp_url: str) -> AsyncIterator[Topic]:
     """Connect to the broker as somebody else."""
     async with await aio_pika.connect(amqp_url) as connection:
         yield Topic(await connection.channel(publisher_confirms=True, on_return_raises=True))
-
-
-def without(body: bytes, field: str) -> bytes:
-    """Return the JSON `body` with one top-level field left out."""
-    return json.dumps({name: value for name, value in json.loads(body).items() if name != field}).encode()

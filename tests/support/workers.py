@@ -1,16 +1,19 @@
-"""A consumer in the test's own event loop, with its real handler and its real session with the broker."""
+"""A consumer in the test's own event loop, with a real session with the broker and real transactions."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from consumers.broker import Broker
+from consumers.delivery import Delivery
 from consumers.inbox import Handler
+from consumers.outcome import Done, Handled
 from consumers.registry import CONSUMERS
 from consumers.runtime import run
-from consumers.session import Broker
 from consumers.work import Work
 from schemas.topology import ConsumerTopology
 from service.settings import Settings
@@ -27,24 +30,74 @@ class Worker:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     consuming: asyncio.Event = field(default_factory=asyncio.Event)
 
+    async def start_consuming(self) -> None:
+        """Return once it takes messages."""
+        async with asyncio.timeout(30):
+            await self.consuming.wait()
+
 
 @asynccontextmanager
 async def working(
-    settings: Settings, *, handler: Handler | None = None, grace_s: float = 10, handler_timeout_s: float | None = None
+    settings: Settings,
+    *,
+    handler: Handler | None = None,
+    around: Callable[[Handler], Handler] = lambda mailing: mailing,
+    grace_s: float = 10,
 ) -> AsyncIterator[Worker]:
-    """Run the mail consumer, or `handler` in its place, until the block ends; its failure fails the test."""
+    """Run the mail consumer, or `handler` in its place, until the block ends. `around` wraps the mail handler."""
     worker = Worker(EMAIL.topology(settings.worker_retry_delays_s))
     async with (
-        EMAIL.open_handler(settings) as emailing,
+        EMAIL.open_handler(settings) as mailing,
         open_pool(settings, name="worker", size=settings.worker_concurrency + 1) as pool,
-        asyncio.TaskGroup() as tasks,
     ):
-        work = Work(worker.topology, pool, handler or emailing, handler_timeout_s or settings.worker_handler_timeout_s)
+        work = Work(worker.topology, pool, handler or around(mailing), settings.worker_handler_timeout_s)
         broker = Broker(settings.amqp_url, settings.worker_concurrency, settings.publish_timeout_s, grace_s)
-        tasks.create_task(run(broker, work, stop=worker.stop, consuming=worker.consuming))
-        async with asyncio.timeout(20):
-            await worker.consuming.wait()
+        running = asyncio.create_task(run(broker, work, stop=worker.stop, consuming=worker.consuming))
+        ready = asyncio.create_task(worker.start_consuming())
         try:
+            await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                await running
+            await ready
             yield worker
         finally:
+            ready.cancel()
             worker.stop.set()
+            async with asyncio.timeout(30):
+                await running
+
+
+class Recorder:
+    """A handler that keeps what it is given, does what `act` says, and can be held up."""
+
+    def __init__(self) -> None:
+        self.deliveries: list[Delivery] = []
+        self.finished: list[Delivery] = []
+        self.go_on = asyncio.Event()
+        self.go_on.set()
+        self.act: Callable[[Delivery], Any] = lambda _delivery: None
+        self._changed = asyncio.Condition()
+
+    async def __call__(self, connection: object, delivery: Delivery) -> Done:
+        await self._note(self.deliveries, delivery)
+        await self.go_on.wait()
+        self.act(delivery)
+        await self._note(self.finished, delivery)
+        return Handled()
+
+    async def begun(self, number: int) -> None:
+        """Return once it has been given `number` messages."""
+        await self._wait(lambda: len(self.deliveries) >= number)
+
+    async def ended(self, number: int) -> None:
+        """Return once it has handled `number` messages."""
+        await self._wait(lambda: len(self.finished) >= number)
+
+    async def _note(self, where: list[Delivery], delivery: Delivery) -> None:
+        async with self._changed:
+            where.append(delivery)
+            self._changed.notify_all()
+
+    async def _wait(self, reached: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30), self._changed:
+            await self._changed.wait_for(reached)

@@ -1,0 +1,47 @@
+"""The broker as a consumer meets it: one plain connection per session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import AMQPError
+from yarl import URL
+
+OPEN_TIMEOUT_S: Final = 30.0
+CLOSE_TIMEOUT_S: Final = 5.0
+# A dead link is noticed after three of them.
+HEARTBEAT_S: Final = 15
+
+# What talking to a broker that is away, or goes away, raises.
+BROKER_ERRORS: Final = (AMQPError, OSError, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where to consume, how many messages at once, and how long running handlers may go on after the end."""
+
+    amqp_url: str = field(repr=False)
+    concurrency: int
+    publish_timeout_s: float
+    grace_s: float
+
+
+@asynccontextmanager
+async def open_connection(broker: Broker, *, name: str) -> AsyncIterator[AbstractConnection]:
+    """Connect; `name` is what the broker lists. Raises any of `BROKER_ERRORS`; closing never raises."""
+    url = URL(broker.amqp_url)
+    if "heartbeat" not in url.query:
+        url = url.update_query(heartbeat=HEARTBEAT_S)
+    connection = await aio_pika.connect(url, timeout=OPEN_TIMEOUT_S, client_properties={"connection_name": name})
+    try:
+        yield connection
+    finally:
+        with suppress(*BROKER_ERRORS):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await connection.close()
