@@ -8,6 +8,10 @@ from decimal import Decimal
 from enum import StrEnum
 
 
+class NotCaptured(Exception):
+    """There is no invoice: the shipment's payment is not captured."""
+
+
 class DocumentKind(StrEnum):
     """The documents there are; the values are the fields of the Order API's answers."""
 
@@ -86,8 +90,8 @@ class Invoice:
 class DocumentContent:
     """One shipment, as its documents show it.
 
-    `shipping_amount` is the part of the order's shipping cost that this shipment carries; dates are days in the
-    store's time zone; `delivery_date` is the day it left or, before that, today.
+    `shipping_amount` is the part of the order's shipping cost that this shipment carries. Dates are days in the store's
+    time zone: `delivery_date` is the day the shipment left or, while `has_left` is false, today.
     """
 
     seller: Seller
@@ -104,3 +108,4 @@ class DocumentContent:
     package_count: int | None = None
     return_slip_tracking: str | None = None
     invoice: Invoice | None = None
+    has_left: bool = True

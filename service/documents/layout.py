@@ -6,16 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from service.documents.addresses import address_lines
-from service.documents.amounts import Amounts, add_up
 from service.documents.barcode import draw_barcode
-from service.documents.content import Address, DocumentContent, DocumentKind, Line
+from service.documents.bill import lay_out_bill
+from service.documents.content import Address, DocumentContent, DocumentKind
 from service.documents.fonts import families
 from service.documents.language import Language, language
-from service.documents.text import SetText, settable, shown
-
-
-class NotCaptured(Exception):
-    """There is no invoice: the shipment's payment is not captured."""
+from service.documents.text import settable, shortened, shown
 
 
 def lay_out(kind: DocumentKind, content: DocumentContent) -> dict[str, Any]:
@@ -24,9 +20,11 @@ def lay_out(kind: DocumentKind, content: DocumentContent) -> dict[str, Any]:
     return {
         **_frame(kind, content, speech),
         "recipients": list(_recipients(kind, content, speech)),
-        "facts": [{"label": label, "value": settable(value)} for label, value in _facts(kind, content, speech)],
+        "facts": [
+            {"label": label, "value": settable(value, is_code=True)} for label, value in _facts(kind, content, speech)
+        ],
         "parcels": _parcels(content, speech),
-        **(_goods(content, speech) if kind is DocumentKind.DELIVERY_NOTE else _bill(kind, content, speech)),
+        **(_goods(content, speech) if kind is DocumentKind.DELIVERY_NOTE else lay_out_bill(kind, content, speech)),
     }
 
 
@@ -40,7 +38,8 @@ def _frame(kind: DocumentKind, content: DocumentContent, speech: Language) -> di
         "store": settable(content.seller.store),
         "plain_store": shown(content.seller.store),
         "seller_address": [settable(line) for line in _seller_address(content, speech)],
-        "seller_details": [settable(detail) for detail in _seller_details(content, speech)],
+        "head": settable(shortened(content.seller.store, 60)),
+        "foot": [settable(shortened(part, 90)) for part in _foot(content, speech)],
         "number": settable(content.shipment_number, is_code=True),
         "plain_number": shown(content.shipment_number),
         "barcode": {
@@ -66,8 +65,9 @@ def _seller_address(content: DocumentContent, speech: Language) -> list[str]:
     return lines[1:] if lines[:1] == [seller.store] else lines
 
 
-def _seller_details(content: DocumentContent, speech: Language) -> Iterator[str]:
+def _foot(content: DocumentContent, speech: Language) -> Iterator[str]:
     seller = content.seller
+    yield seller.store
     if seller.vat_number:
         yield f"{speech.label('vat_number')} {seller.vat_number}"
     yield from (way for way in (seller.email, seller.phone) if way)
@@ -90,7 +90,8 @@ def _facts(kind: DocumentKind, content: DocumentContent, speech: Language) -> It
         yield speech.label("invoice_date"), speech.date(content.invoice.issued_on)
     yield speech.label("order"), content.order_number
     yield speech.label("shipment"), content.shipment_number
-    yield speech.label("date" if kind is DocumentKind.PROFORMA else "delivery_date"), speech.date(content.delivery_date)
+    if kind is not DocumentKind.INVOICE or content.has_left:
+        yield speech.label("delivery_date" if content.has_left else "date"), speech.date(content.delivery_date)
     if kind is DocumentKind.DELIVERY_NOTE and content.package_count:
         yield speech.label("packages"), speech.number(content.package_count)
 
@@ -117,62 +118,10 @@ def _parcels(content: DocumentContent, speech: Language) -> dict[str, Any] | Non
 
 def _goods(content: DocumentContent, speech: Language) -> dict[str, Any]:
     return {
-        "head": [speech.label(key) for key in ("quantity", "sku", "article")],
+        "columns": [speech.label(key) for key in ("quantity", "sku", "article")],
         "rows": [
             [speech.number(line.quantity), settable(line.sku, is_code=True), settable(line.name)]
             for line in content.lines
         ],
         "pieces": [speech.label("pieces"), speech.number(sum(line.quantity for line in content.lines))],
-    }
-
-
-def _bill(kind: DocumentKind, content: DocumentContent, speech: Language) -> dict[str, Any]:
-    if kind is DocumentKind.INVOICE and content.invoice is None:
-        raise NotCaptured(content.shipment_number)
-    captured = content.invoice.captured_amount if kind is DocumentKind.INVOICE and content.invoice else None
-    amounts = add_up(content.lines, shipping=content.shipping_amount, captured=captured)
-    notice = None if kind is DocumentKind.INVOICE else speech.label("not_an_invoice")
-    return {
-        "notice": notice,
-        "head": [speech.label(key) for key in ("article", "quantity", "unit_price", "tax", "amount")],
-        "rows": [_row(line, content.currency, speech) for line in content.lines],
-        "sums": list(_sums(amounts, content.currency, speech)),
-        "total": [speech.label("total"), speech.money(amounts.total, content.currency)],
-        "included_tax": [speech.label("included_tax"), speech.money(amounts.tax, content.currency)],
-        "taxes": _taxes(amounts, content.currency, speech),
-        "remarks": [
-            *([speech.label("paid")] if kind is DocumentKind.INVOICE else []),
-            speech.label("amounts_in", currency=content.currency),
-        ],
-    }
-
-
-def _row(line: Line, currency: str, speech: Language) -> dict[str, SetText]:
-    return {
-        "name": settable(line.name),
-        "sku": settable(line.sku),
-        "quantity": speech.number(line.quantity),
-        "unit_price": speech.amount(line.unit_price, currency),
-        "tax": speech.percent(line.tax_rate),
-        "amount": speech.amount(line.quantity * line.unit_price, currency),
-    }
-
-
-def _sums(amounts: Amounts, currency: str, speech: Language) -> Iterator[list[str]]:
-    yield [speech.label("goods"), speech.amount(amounts.goods, currency)]
-    yield [speech.label("shipping"), speech.amount(amounts.shipping, currency)]
-    if amounts.adjustment:
-        yield [speech.label("adjustment"), speech.amount(amounts.adjustment, currency)]
-
-
-def _taxes(amounts: Amounts, currency: str, speech: Language) -> dict[str, Any]:
-    return {
-        "head": [speech.label(key) for key in ("tax_rate", "net", "tax", "gross")],
-        "rows": [
-            [
-                speech.percent(group.rate),
-                *(speech.amount(amount, currency) for amount in (group.net, group.tax, group.gross)),
-            ]
-            for group in amounts.groups
-        ],
     }

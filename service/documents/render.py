@@ -24,8 +24,8 @@ def render_document(kind: DocumentKind, content: DocumentContent) -> bytes:
     """
     data = json.dumps(lay_out(kind, content), ensure_ascii=False).encode()
     template = "delivery-note" if kind is DocumentKind.DELIVERY_NOTE else "bill"
-    is_invoice = kind is DocumentKind.INVOICE and content.invoice
-    day = is_invoice.issued_on if is_invoice else content.delivery_date
+    invoice = content.invoice if kind is DocumentKind.INVOICE else None
+    day = invoice.issued_on if invoice else content.delivery_date
     return (typeset if len(data) <= _LARGE else typeset_apart)(template, data, day=day)
 
 

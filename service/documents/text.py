@@ -35,3 +35,9 @@ def settable(text: str, *, is_code: bool = False) -> SetText:
     """
     parts = (_LONG_CODE if is_code else _LONG_WORD).split(shown(text))
     return parts if len(parts) > 1 else parts[0]
+
+
+def shortened(text: str, most: int) -> str:
+    """Return `text` as it is shown, cut to `most` characters."""
+    text = shown(text)
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
