@@ -80,11 +80,15 @@ async def _answer(answer: Callable[[], Awaitable[None]]) -> None:
 
 
 def _copy(message: AbstractIncomingMessage, headers: dict[str, Any]) -> Message:
-    # Headers that begin with x- are the broker's own account of the original.
-    kept: HeadersType = {name: value for name, value in message.headers.items() if not name.startswith("x-")}
+    # Headers that begin with x- are the broker's own account of the original. Why it was dead once is no longer so.
+    kept: HeadersType = {
+        name: value
+        for name, value in message.headers.items()
+        if not name.startswith("x-") and name not in {DEAD_REASON_HEADER, DEAD_AT_HEADER}
+    }
     return Message(
         message.body,
-        headers=kept | headers,
+        headers={name: _sendable(value) for name, value in kept.items()} | headers,
         content_type=message.content_type,
         content_encoding=message.content_encoding,
         delivery_mode=DeliveryMode.PERSISTENT,
@@ -96,3 +100,16 @@ def _copy(message: AbstractIncomingMessage, headers: dict[str, Any]) -> Message:
         type=message.type,
         app_id=message.app_id,
     )
+
+
+def _sendable(value: Any) -> Any:  # noqa: ANN401 - whatever AMQP's field tables hold
+    # Text that is not UTF-8 is received as bytes, which the client library sends only under their other name.
+    match value:
+        case bytes():
+            return bytearray(value)
+        case list():
+            return [_sendable(each) for each in value]
+        case dict():
+            return {name: _sendable(each) for name, each in value.items()}
+        case _:
+            return value

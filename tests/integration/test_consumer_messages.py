@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -25,6 +26,7 @@ from tests.support.workers import EMAIL, Recorder, working
 
 WORK = EMAIL.topology(()).work.name
 DEAD = EMAIL.topology(()).dead.name
+EVENT_ID = "019aa6a5-2f0c-7d7e-9c39-3d6a2f3f7a10"
 SHIPMENT = ShipmentRow(1, "100001-1", "SHIPPED", OrderRow(1, "100001", "se-web", ()), {})
 
 
@@ -42,10 +44,10 @@ def event_body() -> bytes:
 @pytest.mark.parametrize(
     ("body", "message_id", "reason"),
     [
-        (b"not json", str(uuid4()), "the body is not a shipment event: body: json_invalid"),
-        (b"", str(uuid4()), "the body is not a shipment event: body: json_invalid"),
-        (b"\xff\xfe\xfd", str(uuid4()), "the body is not a shipment event: body: json_invalid"),
-        (b'{"guid": "100001-1"}', str(uuid4()), "the body is not a shipment event: eventType: missing, data: missing"),
+        (b"not json", EVENT_ID, "the body is not a shipment event: body: json_invalid"),
+        (b"", EVENT_ID, "the body is not a shipment event: body: json_invalid"),
+        (b"\xff\xfe\xfd", EVENT_ID, "the body is not a shipment event: body: json_invalid"),
+        (b'{"guid": "100001-1"}', EVENT_ID, "the body is not a shipment event: eventType: missing, data: missing"),
         (event_body(), "17", "the message_id is missing or not a UUID"),
     ],
 )
@@ -115,6 +117,47 @@ async def test_a_copy_to_retry_or_die_keeps_what_the_message_said(brief: Setting
         "number": 5,
     }
     assert not {"x-ours", "x-death"} & set(dead.headers)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        2**62,
+        1.5,
+        Decimal("1.25"),
+        datetime(2026, 11, 21, tzinfo=UTC),
+        bytearray(b"\xff\xfe"),
+        [1, "a", None, {"x": bytearray(b"\xff")}],
+        {"a": {"b": [1]}},
+        "",
+    ],
+    ids=repr,
+)
+async def test_no_header_keeps_a_message_from_being_copied(brief: Settings, value: Any) -> None:
+    async with working(brief, handler=Recorder()), open_topic(brief.amqp_url) as topic:
+        await topic.publish(b"nonsense", event_id=uuid4(), headers={"odd": value})
+        dead = await topic.take(DEAD)
+    assert dead.headers["odd"] == value
+
+
+async def test_a_header_that_is_not_utf_8_keeps_no_message_from_being_copied(brief: Settings) -> None:
+    # Decoded as bytes, which no client library of ours would send.
+    raw = aio_pika.Message(b"nonsense", message_id=str(uuid4()), headers={"odd": "\u00e5\u00e4"})
+    async with working(brief, handler=Recorder()), open_topic(brief.amqp_url) as topic:
+        connection = await topic.channel.get_underlay_channel()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pamqp.encode.long_string", _latin_1)
+            await connection.basic_publish(
+                raw.body, exchange=TOPIC, routing_key=EventType.SHIPMENT_SHIPPED.value, properties=raw.properties
+            )
+        dead = await topic.take(DEAD)
+    assert dead.headers["odd"] == b"\xe5\xe4"
+
+
+def _latin_1(value: str) -> bytes:
+    return len(value).to_bytes(4, "big") + value.encode("latin-1")
 
 
 async def test_a_retry_is_nobody_elses_business(brief: Settings) -> None:

@@ -206,6 +206,26 @@ async def test_a_vhost_that_does_not_exist_is_waited_for_and_a_stop_ends_the_wai
         await running
 
 
+async def test_a_stop_does_not_wait_for_a_broker_that_says_nothing(brief: Settings, pool: Any) -> None:
+    connected = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with silent:
+        port = silent.sockets[0].getsockname()[1]
+        stop = asyncio.Event()
+        work = Work(TOPOLOGY, pool, Recorder(), 5)
+        running = asyncio.create_task(run(Broker(f"amqp://127.0.0.1:{port}/", 4, 5, 5), work, stop=stop))
+        await connected.wait()
+        stop.set()
+        async with asyncio.timeout(5):
+            await running
+
+
 @pytest.mark.parametrize(
     ("declare", "named"),
     [
