@@ -62,6 +62,14 @@ PAGES: dict[str, tuple[str, dict[str, Any], str, int]] = {
     "one shipment": ("shipment_page", {"shipment_number": "105001-1"}, "shipments_shipment_number_key", PAGE),
 }
 
+# The ids' table, the query, and how many rows the answer may cost.
+FILLINGS = [
+    # Of an order: itself, two lines, its shipment for the row and for the comment, a parcel.
+    ("orders", "orders_of_page", 7 * PAGE),
+    # Of a shipment: itself, its order, two pieces and their lines, two parcels, a capture.
+    ("shipments", "shipments_of_page", 10 * PAGE),
+]
+
 
 @pytest.fixture
 async def many(pool: Pool) -> Pool:
@@ -80,7 +88,7 @@ async def explain(connection: Any, name: str, parameters: dict[str, Any], *, mod
         rows = await connection.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE listed ({values})")
     finally:
         await connection.execute("DEALLOCATE listed; RESET plan_cache_mode")
-    plan: Plan = json.loads(rows[0][0])[0]
+    plan: Plan = json.loads(rows[0][0])[0]["Plan"]
     return plan
 
 
@@ -115,32 +123,25 @@ def indexes(plan: Plan) -> set[str]:
     return {node["Index Name"] for node in nodes(plan) if "Index Name" in node}
 
 
-@pytest.mark.parametrize("mode", ["custom", "generic"])
-async def test_a_page_is_picked_by_its_index(many: Pool, mode: str) -> None:
+async def test_a_page_is_picked_by_its_index(many: Pool) -> None:
     async with many.acquire() as connection:
         for case, (name, parameters, index, most_rows) in PAGES.items():
-            explained = await explain(connection, name, parameters, mode=mode)
-            plan = explained["Plan"]
-            assert index in indexes(plan), case
-            assert not scanned(plan), case
-            assert plan["Actual Rows"] > 0, case
-            assert rows_read(plan) <= most_rows, case
-            assert "Sort" not in {node["Node Type"] for node in nodes(plan)} or index.endswith("_key"), case
+            for mode in ("custom", "generic"):
+                plan = await explain(connection, name, parameters, mode=mode)
+                assert index in indexes(plan), (case, mode)
+                assert not scanned(plan), (case, mode)
+                assert plan["Actual Rows"] > 0, (case, mode)
+                assert rows_read(plan) <= most_rows, (case, mode)
 
 
-@pytest.mark.parametrize("mode", ["custom", "generic"])
-@pytest.mark.parametrize(("table", "name", "most_rows"), [
-    # An order, its store's clock apart: two lines, one shipment for its row and for its comment, one parcel.
-    ("orders", "orders_of_page", 7 * PAGE),
-    # A shipment: its order, two of its lines and those of the order, two parcels, one capture.
-    ("shipments", "shipments_of_page", 10 * PAGE),
-])  # fmt: skip
-async def test_a_page_is_filled_in_by_keys(many: Pool, mode: str, table: str, name: str, most_rows: int) -> None:
+async def test_a_page_is_filled_in_by_keys(many: Pool) -> None:
     async with many.acquire() as connection:
-        ids = await many.fetchval(
-            f"SELECT array_agg(id) FROM (SELECT id FROM {table} ORDER BY id LIMIT {PAGE} OFFSET 500)"
-        )
-        plan = (await explain(connection, name, {"ids": ids}, mode=mode))["Plan"]
-        assert plan["Actual Rows"] == PAGE
-        assert not scanned(plan)
-        assert rows_read(plan) <= most_rows
+        for table, name, most_rows in FILLINGS:
+            ids = await many.fetchval(
+                f"SELECT array_agg(id) FROM (SELECT id FROM {table} ORDER BY id LIMIT {PAGE} OFFSET 500)"
+            )
+            for mode in ("custom", "generic"):
+                plan = await explain(connection, name, {"ids": ids}, mode=mode)
+                assert plan["Actual Rows"] == PAGE, (name, mode)
+                assert not scanned(plan), (name, mode)
+                assert rows_read(plan) <= most_rows, (name, mode)
