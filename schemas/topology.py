@@ -22,6 +22,10 @@ DEAD_AT_HEADER: Final = "waybill-dead-at"
 # are counted in ATTEMPT_HEADER. High, because brokers before 4.3 count lost connections too, and those are no failure.
 DELIVERY_LIMIT: Final = 100
 
+# A look at a dead letter gives it back, which counts as a delivery. Brokers from 4.0 drop what was delivered 20 times
+# unless they are told otherwise, and older ones do not know -1.
+NO_DELIVERY_LIMIT: Final = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -79,7 +83,7 @@ class ConsumerTopology:
     @property
     def dead(self) -> Queue:
         """Where what cannot be handled waits for a person."""
-        return Queue(self._name("dead"), {"x-queue-type": "quorum"})
+        return Queue(self._name("dead"), {"x-queue-type": "quorum", "x-delivery-limit": NO_DELIVERY_LIMIT})
 
     def retry_name(self, delay_s: int) -> str:
         """Return the name of the waiting room for `delay_s` seconds."""

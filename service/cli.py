@@ -6,7 +6,22 @@ import sys
 
 import typer
 
-from service.commands import api, dev, email, inbox, keys, migrate, orders, relay, sandbox_provider, stores, worker
+from service.commands import (
+    api,
+    dead,
+    dev,
+    email,
+    events,
+    inbox,
+    keys,
+    migrate,
+    orders,
+    queues,
+    relay,
+    sandbox_provider,
+    stores,
+    worker,
+)
 from service.settings import SettingsError
 
 app = typer.Typer(
@@ -19,10 +34,13 @@ app.command("api")(api.api)
 app.command("dev")(dev.dev)
 app.command("inbox", hidden=True)(inbox.inbox)
 app.command("migrate")(migrate.migrate)
+app.command("queues")(queues.queues)
 app.command("relay")(relay.relay)
 app.command("sandbox-provider", hidden=True)(sandbox_provider.sandbox_provider)
 app.command("worker")(worker.worker)
+app.add_typer(dead.app, name="dead")
 app.add_typer(email.app, name="email")
+app.add_typer(events.app, name="events")
 app.add_typer(keys.app, name="keys")
 app.add_typer(orders.app, name="orders")
 app.add_typer(stores.app, name="stores")

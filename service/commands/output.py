@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
@@ -40,3 +41,14 @@ def fail(message: str) -> typer.Exit:
     """Say what went wrong and return the exit to raise: code 1."""
     typer.echo(f"waybill: {message}", err=True)
     return typer.Exit(1)
+
+
+def age(moment: datetime | None) -> str:
+    """Return how long ago that was, in its largest unit: 42s, 7m, 3h, 12d; `-` for never."""
+    if moment is None:
+        return "-"
+    seconds = max(0, int((datetime.now(UTC) - moment).total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
