@@ -17,6 +17,7 @@ from service.order_import.run import ImportStopped, Result, import_records
 from service.settings import Settings
 from service.wiring import open_pool
 from tests.support.cli import Cli, make_cli
+from tests.support.locks import until_somebody_waits
 from tests.support.orders import order_body
 from tests.support.waiting import until
 
@@ -242,7 +243,7 @@ async def test_an_import_that_loses_the_database_stops_and_can_be_repeated(pool:
         importing = asyncio.create_task(
             import_records(pool, records_of(*bodies), jobs=3, dry_run=False, tell=results.append)
         )
-        await until(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+        await until_somebody_waits(other)
         await other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"

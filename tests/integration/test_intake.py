@@ -13,9 +13,9 @@ from schemas.orders import IntakeOrder
 from service.shipping.errors import InvalidRequest, OrderConflict, OrderNotFound
 from service.shipping.intake import IntakeResult, intake_order
 from service.shipping.orders import find_order
+from tests.support.locks import until_somebody_waits
 from tests.support.orders import intake
 from tests.support.rows import TRACEPARENT
-from tests.support.waiting import until
 
 Pool = asyncpg.Pool
 
@@ -43,10 +43,6 @@ async def capture_row(pool: Pool, *, state: str, amount: int) -> None:
         state,
         amount,
     )
-
-
-async def somebody_waits_for_a_lock(pool: Pool) -> None:
-    await until(lambda: pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 async def test_a_new_order_with_its_store_lines_shipments_and_events(pool: Pool) -> None:
@@ -282,7 +278,7 @@ async def test_whoever_waits_for_an_intake_that_fails_goes_on_as_if_first(pool: 
         await transaction.start()
         await intake_order(connection, intake({"locale": "de"}), request_id="r", traceparent=TRACEPARENT)
         waiting = asyncio.create_task(take(pool))
-        await somebody_waits_for_a_lock(pool)
+        await until_somebody_waits(pool)
         await transaction.rollback()
     assert (await waiting).outcome == "created"
     assert await pool.fetchval("SELECT locale FROM orders") == "sv-SE"
@@ -295,7 +291,7 @@ async def test_a_new_authorization_waits_for_whoever_holds_the_order(pool: Pool)
         await transaction.start()
         await connection.execute("SELECT FROM orders FOR UPDATE")
         waiting = asyncio.create_task(take(pool, intake({"payment.authorization": "sandbox:ok#2"})))
-        await somebody_waits_for_a_lock(pool)
+        await until_somebody_waits(pool)
         await connection.execute(
             "INSERT INTO captures (order_id, shipment_id, attempt, idempotency_key, provider, payment_authorization,"
             " amount, shipping_part, currency, state)"

@@ -1,0 +1,1 @@
+"""Orders to try Waybill with, derived from public data; README.md here tells from which, and how."""
