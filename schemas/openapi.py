@@ -23,9 +23,8 @@ from openapi_pydantic import (
 from openapi_pydantic.util import PydanticSchema, construct_open_api_with_schema_class
 from pydantic import BaseModel
 
+from schemas.paths import SHIPMENTS_BASE
 from schemas.shipment_completion import CompleteShipmentRequest, CompleteShipmentResponse, ErrorResponse
-
-SHIPMENTS_BASE = "/integration/api/shipping/v1/shipments"
 
 SECURITY_SCHEMES: dict[str, SecurityScheme] = {
     "basic": SecurityScheme(type="http", scheme="basic", description="HTTP Basic: key id and secret."),

@@ -17,8 +17,7 @@ from schemas.openapi import (
 )
 from schemas.order_answers import IntakeAnswer, OrderAnswer
 from schemas.orders import IntakeOrder
-
-ORDERS_BASE = "/integration/api/orders/v1/orders"
+from schemas.paths import ORDERS_BASE
 
 _CREATED = {"orderNumber": "100001", "status": "created", "shipments": ["100001-1"]}
 _NOT_ON_GET = {"413", "415"}

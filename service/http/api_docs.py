@@ -5,20 +5,30 @@ Open without a key: they say nothing about any order, and the page could not sho
 
 from __future__ import annotations
 
+import asyncio
 import json
+from functools import cache
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 from aiohttp import web
 from swagger_ui_bundle import swagger_ui_path
 
-from schemas.openapi import SHIPMENTS_BASE, shipment_completion_document
-from schemas.openapi_orders import ORDERS_BASE, order_intake_document
+from schemas.paths import ORDERS_BASE, SHIPMENTS_BASE
 from service.http.context import Handler
 
-DOCUMENTS = {
-    f"{SHIPMENTS_BASE}/api-docs": shipment_completion_document,
-    f"{ORDERS_BASE.removesuffix('/orders')}/api-docs": order_intake_document,
-}
+# Path, title and builder of every document. Builders by name: importing them takes half a second and 20 MB, which a
+# process pays when somebody first asks for a document.
+DOCUMENTS = (
+    (f"{SHIPMENTS_BASE}/api-docs", "Shipment Completion API", "schemas.openapi", "shipment_completion_document"),
+    (
+        f"{ORDERS_BASE.removesuffix('/orders')}/api-docs",
+        "Order intake",
+        "schemas.openapi_orders",
+        "order_intake_document",
+    ),
+)
 
 # Served from the process itself, so the page may fetch from its own origin only. Swagger UI sets inline styles.
 _CONTENT_SECURITY_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -54,10 +64,8 @@ def _page_script(urls: list[dict[str, str]]) -> str:
 
 
 def routes() -> list[web.AbstractRouteDef]:
-    """Render every document once and return the routes to them and to the page."""
-    release = version("waybill")
-    documents = {path: build(release) for path, build in DOCUMENTS.items()}
-    script = _page_script([{"url": path, "name": content["info"]["title"]} for path, content in documents.items()])
+    """Return the routes to every document and to the page."""
+    script = _page_script([{"url": path, "name": title} for path, title, _, _ in DOCUMENTS])
 
     async def page(_request: web.Request) -> web.Response:
         return web.Response(
@@ -68,7 +76,7 @@ def routes() -> list[web.AbstractRouteDef]:
         return web.Response(text=script, content_type="text/javascript")
 
     return [
-        *(web.get(path, _fixed_json(json.dumps(content))) for path, content in documents.items()),
+        *(web.get(path, _document(module, builder)) for path, _, module, builder in DOCUMENTS),
         web.get("/docs", page),
         web.get("/docs/", page),
         web.get("/docs/page.js", page_script),
@@ -76,8 +84,14 @@ def routes() -> list[web.AbstractRouteDef]:
     ]
 
 
-def _fixed_json(text: str) -> Handler:
+@cache
+def _text(module: str, builder: str) -> str:
+    return json.dumps(getattr(import_module(module), builder)(version("waybill")))
+
+
+def _document(module: str, builder: str) -> Handler:
     async def answer(_request: web.Request) -> web.Response:
-        return web.json_response(text=text)
+        # On a thread, so that the first reader does not keep the callers waiting.
+        return web.json_response(text=await asyncio.to_thread(_text, module, builder))
 
     return answer

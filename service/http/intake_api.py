@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.fields import Code
 from schemas.order_answers import IntakeAnswer
 from schemas.orders import IntakeOrder
+from schemas.paths import ORDERS_BASE
 from service.http.authentication import require_scope
 from service.http.bodies import LARGEST_LIMIT, read_json
 from service.http.context import ORIGIN
@@ -17,8 +18,6 @@ from service.services import SERVICES
 from service.shipping.errors import InvalidRequest, OrderNotFound
 from service.shipping.intake import intake_order
 from service.shipping.orders import find_order
-
-BASE = "/integration/api/orders/v1/orders"
 
 _ORDER_NUMBER: TypeAdapter[str] = TypeAdapter(Code)
 
@@ -72,6 +71,6 @@ def routes() -> list[web.RouteDef]:
     get = require_scope(Scope.READ_ORDERS, get_order)
     return [
         route
-        for path in (f"{BASE}/{{orderNumber}}", f"{BASE}/{{orderNumber}}/")
+        for path in (f"{ORDERS_BASE}/{{orderNumber}}", f"{ORDERS_BASE}/{{orderNumber}}/")
         for route in (web.put(path, put), web.get(path, get))
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from aiohttp import web
 
-from schemas.openapi import SHIPMENTS_BASE
+from schemas.paths import SHIPMENTS_BASE
 from schemas.shipment_completion import CompleteShipmentRequest, CompleteShipmentResponse
 from service.http.authentication import require_scope
 from service.http.bodies import read_json

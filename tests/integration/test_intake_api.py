@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from service.http.bodies import LARGEST_LIMIT
-from service.http.intake_api import BASE
+from schemas.paths import ORDERS_BASE as BASE
 from service.keys import Scope, create_key
 from tests.support.api import Api
 from tests.support.orders import order_body

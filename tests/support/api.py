@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 from aiohttp import web
 
-from schemas.openapi import SHIPMENTS_BASE
+from schemas.paths import SHIPMENTS_BASE
 from service.http.app import build_app
 from service.keys import NewKey, Scope, create_key
 from service.settings import Settings

@@ -152,7 +152,7 @@ def test_every_variable_is_a_setting(name: str) -> None:
 
 @each_of_ours
 def test_every_command_is_one_of_ours(name: str) -> None:
-    group = typer.main.get_group(cli.app)
+    group = typer.main.get_group(cli.build())
     command, *arguments = SERVICES[name]["command"]
     # Parses names and options as the command line would, and runs nothing.
     group.commands[command].make_context(command, list(arguments))
@@ -249,5 +249,5 @@ def test_the_image_needs_nothing_of_the_development_stack() -> None:
     assert not set(stack) & set(pins("requirements.lock"))
     modules = [package.replace("-", "_") for package in stack]
     assert modules
-    code = f"import sys; sys.modules.update(dict.fromkeys({modules!r})); import service.cli"
+    code = f"import sys; sys.modules.update(dict.fromkeys({modules!r})); import service.cli; service.cli.build()"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
