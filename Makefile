@@ -18,6 +18,7 @@ run: environment broker
 	@exec .venv/bin/waybill dev $(ARGS)
 
 test: environment broker
+	@command -v curl >/dev/null || scripts/install-packages curl
 	@exec .venv/bin/pytest $(ARGS)
 
 check: environment

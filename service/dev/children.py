@@ -17,7 +17,7 @@ from service.dev.private_files import remember
 from service.dev.sessions import created_at, kill_session
 
 POLL_S = 0.05
-READY_TIMEOUT_S = 60.0
+READY_TIMEOUT_S = 120.0
 GRACE_S = 15.0
 
 T = TypeVar("T")

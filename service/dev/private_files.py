@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 # Below the range from which the kernel takes the ports of outgoing connections, so that nothing takes ours by chance.
-FIRST_PORT, LAST_PORT = 20_000, 29_999
+FIRST_PORT, LAST_PORT = 15_000, 31_999
 
 
 def write_private(path: Path, text: str) -> None:
@@ -66,4 +66,6 @@ def free_port(preferred: int | None = None, *, other_than: Collection[int] = ())
     if preferred and is_free(preferred):
         return preferred
     candidates = range(FIRST_PORT, LAST_PORT + 1)
-    return next(port for port in random.sample(candidates, len(candidates)) if port not in other_than and is_free(port))
+    # Of the system's randomness: tests seed Python's own, and would all try the same ports in the same order.
+    shuffled = random.SystemRandom().sample(candidates, len(candidates))
+    return next(port for port in shuffled if port not in other_than and is_free(port))

@@ -14,6 +14,7 @@ from service.dev.private_files import recall
 
 ORPHAN_GRACE_S = 10.0
 KILL_WAIT_S = 5.0
+MOST_KILL_ROUNDS = 5
 LOOK_AGAIN_S = 0.01
 
 
@@ -27,7 +28,11 @@ def created_at(pid: int) -> float | None:
 
 def kill_session(leader: int) -> None:
     """End the session and all descendants of its leader with SIGKILL."""
-    _kill(_members(leader))
+    # Again and again, because a process may have a child between the look and the kill.
+    rounds = 0
+    while (members := _members(leader)) and rounds < MOST_KILL_ROUNDS:
+        _kill(members)
+        rounds += 1
 
 
 def end_orphans(roster: Path) -> list[str]:

@@ -60,6 +60,6 @@ def test_without_root_it_says_what_to_do(machine: Machine, sudo: str | None) -> 
 
 def test_with_sudo_that_asks_for_no_password_it_becomes_root(machine: Machine) -> None:
     machine.add("apt-get", "exit 1")
-    machine.add("sudo", f'echo "$@" >>{machine.calls}')
+    machine.add("sudo", f"printf '%s\\n' \"$*\" >>{machine.calls}")
     assert machine.install("rabbitmq-server").returncode == 0
     assert machine.calls.read_text().splitlines() == ["-n true", f"-n sh {SCRIPT} rabbitmq-server"]
