@@ -22,6 +22,16 @@ PooledConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 CLOSE_TIMEOUT_S = 5.0
 
+# What talking to a database that is away, or goes away, raises. The last is how the driver calls a connection that the
+# server ended while it was idle.
+CONNECTION_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+
 
 async def _prepare_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     # jsonb becomes Python values. `json` columns hold published bytes and stay text.
@@ -55,7 +65,7 @@ async def open_pool(
                 "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout_s),
             },
         )
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (ValueError, *CONNECTION_ERRORS) as error:
         reason = str(error) or type(error).__name__
         raise SettingsError(f"WAYBILL_DATABASE_URL: cannot connect to the database: {reason}") from error
     try:
@@ -73,7 +83,7 @@ async def borrow_connection(pool: asyncpg.Pool[asyncpg.Record], *, timeout_s: fl
     """Borrow a connection. Raises `TemporarilyUnavailable` when none can be had within `timeout_s`, for any reason."""
     try:
         connection = await pool.acquire(timeout=timeout_s)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except CONNECTION_ERRORS as error:
         log.warning("database_connection_unavailable", cause=repr(error))
         raise TemporarilyUnavailable from error
     try:

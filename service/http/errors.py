@@ -55,6 +55,8 @@ DATABASE_AWAY = (
     asyncpg.SerializationError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.InterfaceError,
+    # How the driver calls a connection that the server ended while it was idle.
+    asyncpg.InternalClientError,
     TimeoutError,
     OSError,
 )

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from service.services import SERVICES
 from service.settings import Settings
+from service.wiring import CONNECTION_ERRORS
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ async def database_answers(settings: Settings) -> bool:
                 settings.database_url, server_settings={"application_name": "waybill probe"}
             )
             await connection.execute("SELECT 1")
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except CONNECTION_ERRORS as error:
         log.warning("database_unreachable", cause=repr(error))
         return False
     else:
