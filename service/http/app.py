@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator
 import structlog
 from aiohttp import web
 
-from service.http import api_docs, documents, event_docs, intake_api, integration_api, order_api_reads, probes
+from service.http import (
+    api_docs,
+    documents,
+    event_docs,
+    intake_api,
+    integration_api,
+    order_api,
+    order_api_reads,
+    probes,
+)
 from service.http.authentication import AUTHENTICATOR, Authenticator
 from service.http.bodies import LARGEST_LIMIT
 from service.http.context import request_context
@@ -25,9 +34,10 @@ def build_app(settings: Settings) -> web.Application:
         middlewares=[request_context, errors_answered({settings.order_api_prefix: order_api_error})],
         client_max_size=LARGEST_LIMIT,
     )
-    for edge in (probes, integration_api, intake_api, documents, api_docs, event_docs):
+    for edge in (probes, integration_api, intake_api, documents, event_docs):
         app.add_routes(edge.routes())
-    app.add_routes(order_api_reads.routes(settings.order_api_prefix))
+    for edge_below in (order_api, order_api_reads, api_docs):
+        app.add_routes(edge_below.routes(settings.order_api_prefix))
 
     async def resources(app: web.Application) -> AsyncIterator[None]:
         async with open_services(settings, name="api") as services:

@@ -24,11 +24,16 @@ def answer(
     request: web.Request, body: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Encode `body`, in XML if `xml` is true in the query or in the body."""
-    if wants_xml(request):
-        return web.Response(
-            text=to_xml(body), status=status, headers=headers, content_type="application/xml", charset="utf-8"
-        )
-    return web.json_response(text=json.dumps(body), status=status, headers=headers)
+    text = to_xml(body) if wants_xml(request) else json.dumps(body)
+    return answer_encoded(request, text, status=status, headers=headers)
+
+
+def answer_encoded(
+    request: web.Request, text: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Answer with a `text` that was encoded for the same request."""
+    content_type = "application/xml" if wants_xml(request) else "application/json"
+    return web.Response(text=text, status=status, headers=headers, content_type=content_type, charset="utf-8")
 
 
 def wants_xml(request: web.Request) -> bool:

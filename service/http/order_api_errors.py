@@ -17,24 +17,35 @@ from service.http.errors import RETRY_AFTER_S, Bug, Failure, kept_headers, messa
 from service.http.order_api_answers import answer, look_for_wish
 from service.shipping.errors import (
     CaptureFailed,
+    CaptureNotSupported,
     InvalidRequest,
     OrderNotFound,
     ShipmentAlreadyShipped,
+    ShipmentIsCaptured,
     ShipmentIsPaid,
     ShipmentNotFound,
     TemporarilyUnavailable,
     WaybillError,
 )
 
-STATUS: dict[type[WaybillError], int] = {InvalidRequest: 400, TemporarilyUnavailable: 503, WaybillError: 200}
+STATUS: dict[type[WaybillError], int] = {
+    InvalidRequest: 400,
+    CaptureNotSupported: 200,
+    TemporarilyUnavailable: 503,
+    WaybillError: 200,
+}
 
 # The documented messages, and ours in their style. What is not here is told in the error's own words.
 MESSAGES: dict[type[WaybillError], str] = {
     OrderNotFound: "order does not exist",
     ShipmentNotFound: "shipment does not exist",
     ShipmentAlreadyShipped: "shipment is sent and can not be updated",
-    ShipmentIsPaid: "shipment is captured and can not be updated",
+    ShipmentIsPaid: "shipment is paid and can not be updated",
+    ShipmentIsCaptured: "shipment is captured and can not be updated",
     CaptureFailed: "capture failed",
+    CaptureNotSupported: (
+        "Action not supported by external payment plugin. Please do that action in your payment provider."
+    ),
     TemporarilyUnavailable: "temporarily unavailable, repeat the request later",
 }
 
@@ -45,6 +56,10 @@ T = TypeVar("T")
 
 # A plain word at the start of a sentence; not the name of a header.
 _FIRST_WORD = re.compile(r"[A-Z][a-z]*(?![\w-])")
+
+
+class Refused(WaybillError):
+    """A refusal that only this contract knows. Its text is the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +80,13 @@ async def order_api_error(request: web.Request, failure: Failure) -> web.Respons
     if isinstance(failure, web.HTTPForbidden):
         return answer(request, {"status": "Not Allowed"}, status=403)
     if isinstance(failure, web.HTTPException):
-        message = HTTP_MESSAGES.get(failure.status) or message_of(failure)
+        message = HTTP_MESSAGES.get(failure.status) or _in_style(message_of(failure))
         return answer(request, _no(message), status=failure.status, headers=kept_headers(failure))
     if isinstance(failure, Bug):
         return answer(request, _no("internal error"), status=500)
     subject = request.get(SUBJECT, Subject({}))
     status = _first(STATUS, failure)
-    message = _first({**MESSAGES, **subject.messages}, failure) or str(failure)
+    message = _first(subject.messages, failure) or _first(MESSAGES, failure) or _in_style(str(failure))
     structlog.contextvars.bind_contextvars(outcome="refused", reason=message)
     return answer(
         request,
@@ -85,8 +100,12 @@ def _first(by_kind: Mapping[type[WaybillError], T], error: WaybillError) -> T | 
     return next((by_kind[kind] for kind in type(error).__mro__ if kind in by_kind), None)
 
 
-def _no(message: str) -> dict[str, str]:
-    # The contract's own messages begin in lower case and end without a full stop.
+def _in_style(message: str) -> str:
+    """Most of the contract's own messages begin in lower case and end without a full stop."""
     if _FIRST_WORD.match(message):
         message = message[0].lower() + message[1:]
-    return {"status": "no", "msg": message.removesuffix(".")}
+    return message.removesuffix(".")
+
+
+def _no(message: str) -> dict[str, str]:
+    return {"status": "no", "msg": message}

@@ -20,7 +20,7 @@ from service.payments.provider import (
     ProviderUnavailable,
 )
 from service.payments.registry import provider_for
-from service.shipping.errors import CaptureOutcomeUnknown, TemporarilyUnavailable
+from service.shipping.errors import CaptureNotSupported, CaptureOutcomeUnknown, TemporarilyUnavailable
 from service.shipping.shipment import SHIPPING_ORDERS, OrderStatus, ShipmentStatus
 from sql import Connection, queries
 
@@ -38,16 +38,26 @@ async def reserve_capture(
     statuses: Collection[ShipmentStatus],
     order_statuses: Collection[OrderStatus] = SHIPPING_ORDERS,
     capture: bool | None,
+    providers: Mapping[str, PaymentProvider],
 ) -> int | None:
-    """Commit the intention to capture, if one is due, and return its id. `capture` None does as the shipment says."""
+    """Commit the intention to capture, if one is due, and return its id. `capture` None does as the shipment says.
+
+    Raises `CaptureNotSupported` when one is due at a provider that is not among `providers`.
+    """
     row = await queries("shipping").reserve_capture(
         connection,
         shipment_number=shipment_number,
         statuses=sorted(statuses),
         order_statuses=sorted(order_statuses),
         capture=capture,
+        providers=sorted(providers),
     )
-    return row["id"] if row else None
+    if row is None:
+        return None
+    if row["unsupported"] is not None:
+        log.error("payment_provider_not_configured", provider=row["unsupported"], shipment_number=shipment_number)
+        raise CaptureNotSupported
+    return int(row["id"])
 
 
 async def capture_live(

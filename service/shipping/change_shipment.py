@@ -1,39 +1,25 @@
-"""Change a shipment before it leaves: release it, choose other pieces, take the money, or remove it.
+"""Change a shipment before it leaves: release it, choose other pieces, or remove it.
 
-Contract: Order API, `PUT /shipments/<id>`, `DELETE /shipments/<id>` and `PUT /capture`.
+Contract: Order API, `PUT /shipments/<id>` and `DELETE /shipments/<id>`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import asyncpg
 
 from schemas.events import EventType
-from service.payments.provider import PaymentProvider
-from service.shipping.capture import NothingReserved, capture_live, reserve_capture
-from service.shipping.complete_shipment import MOST_ROUNDS
 from service.shipping.errors import (
-    CaptureDeclined,
-    CaptureFailed,
     ShipmentAlreadyShipped,
+    ShipmentIsCaptured,
     ShipmentIsPaid,
     ShipmentNotFound,
     ShipmentNotReleased,
 )
 from service.shipping.selection import Selection, pick
-from service.shipping.shipment import SHIPPING_ORDERS, OrderStatus, ShipmentStatus
+from service.shipping.shipment import ShipmentStatus
 from service.shipping.tell import tell
 from sql import Connection, queries
 
-# Statuses in which a shipment may be captured without leaving.
-_CAPTURABLE = frozenset(ShipmentStatus) - {
-    ShipmentStatus.PROVISIONAL,
-    ShipmentStatus.CANCELLED,
-    ShipmentStatus.FAILED_ORDER,
-}
-# A shipment may have left before its money was asked for, and its order be complete.
-_PAYING_ORDERS = SHIPPING_ORDERS | {OrderStatus.COMPLETED}
 _OPEN = frozenset({ShipmentStatus.AWAITING_INVENTORY, ShipmentStatus.INVENTORY_ASSIGNED, ShipmentStatus.RELEASED})
 
 
@@ -80,8 +66,7 @@ async def cancel_shipment(connection: Connection, shipment_number: str, *, reque
     """
     async with connection.transaction():
         locked = await _lock(connection, shipment_number)
-        if await queries("shipping").live_capture(connection, shipment_id=locked["shipment_id"]) is not None:
-            raise ShipmentIsPaid
+        await _check_unpaid(connection, locked["shipment_id"])
         await queries("creation").cancel_shipment(connection, shipment_id=locked["shipment_id"])
         await tell(
             connection,
@@ -91,44 +76,6 @@ async def cancel_shipment(connection: Connection, shipment_number: str, *, reque
             traceparent=traceparent,
         )
         return str(locked["order_number"])
-
-
-async def capture_shipment(
-    connection: Connection,
-    shipment_number: str,
-    *,
-    providers: Mapping[str, PaymentProvider],
-    capture_timeout_s: float,
-) -> str:
-    """Take the shipment's money now, unless that has been done, and return the order's number.
-
-    Raises `ShipmentNotFound`, `ShipmentNotReleased` where the order allows none, or a `CaptureFailed`.
-    """
-    shipping = queries("shipping")
-    for _ in range(MOST_ROUNDS):
-        reserved = await reserve_capture(
-            connection, shipment_number, statuses=_CAPTURABLE, order_statuses=_PAYING_ORDERS, capture=True
-        )
-        try:
-            async with connection.transaction():
-                locked = await shipping.lock_shipment(connection, shipment_number=shipment_number, provisional=False)
-                if locked is None or locked["status"] not in _CAPTURABLE:
-                    raise ShipmentNotFound(shipment_number)
-                if OrderStatus(locked["order_status"]) not in _PAYING_ORDERS or locked["waiting_for_payment"]:
-                    raise ShipmentNotReleased("order does not allow captures")
-                paid = await capture_live(
-                    connection,
-                    locked["shipment_id"],
-                    reserved_capture=reserved,
-                    providers=providers,
-                    timeout_s=capture_timeout_s,
-                )
-        except NothingReserved:
-            continue
-        if not paid:
-            raise CaptureDeclined
-        return str(locked["order_number"])
-    raise CaptureFailed
 
 
 async def _lock(connection: Connection, shipment_number: str) -> asyncpg.Record:
@@ -142,14 +89,19 @@ async def _lock(connection: Connection, shipment_number: str) -> asyncpg.Record:
     return locked
 
 
+async def _check_unpaid(connection: Connection, shipment_id: int) -> None:
+    live = await queries("shipping").live_capture(connection, shipment_id=shipment_id)
+    if live is not None:
+        raise ShipmentIsCaptured if live["amount"] else ShipmentIsPaid
+
+
 async def _choose(connection: Connection, locked: asyncpg.Record, selection: Selection) -> None:
     """Replace the shipment's pieces, which must still be unpaid."""
     lookup = queries("creation")
     held = (await lookup.contents(connection, shipment_id=locked["shipment_id"]))["selection"]
     if held == dict(selection):
         return
-    if await queries("shipping").live_capture(connection, shipment_id=locked["shipment_id"]) is not None:
-        raise ShipmentIsPaid
+    await _check_unpaid(connection, locked["shipment_id"])
     lines = [line async for line in lookup.order_lines(connection, order_id=locked["order_id"])]
     picked = pick(selection, lines, held=held)
     await lookup.set_contents(

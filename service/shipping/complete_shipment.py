@@ -54,7 +54,9 @@ async def complete_shipment(
     """
     for _ in range(MOST_ROUNDS):
         # (a) Commit what we are about to ask the provider for.
-        reserved = await reserve_capture(connection, shipment_number, statuses=shippable, capture=capture)
+        reserved = await reserve_capture(
+            connection, shipment_number, statuses=shippable, capture=capture, providers=providers
+        )
         try:
             # (b) Lock, decide, capture, ship. A refusal commits the DECLINED row and nothing else.
             async with connection.transaction():

@@ -8,11 +8,13 @@ WaybillError
 ├── ShipmentAlreadyShipped    true only: SHIPPED is committed
 ├── ShipmentNotReleased       its status, or its order's, does not allow shipping
 ├── ShipmentIsPaid            its content is fixed, and it cannot be removed
+│   └── ShipmentIsCaptured    by money that was or may have been taken
 ├── SelectionRefused          the order cannot give these pieces
 ├── CaptureFailed             nothing was shipped
 │   ├── CaptureDeclined       the provider refused
 │   └── CaptureOutcomeUnknown the same request may be repeated
 └── TemporarilyUnavailable    a lock, a connection or the provider could not be had in time
+    └── CaptureNotSupported   there are no settings for the order's payment provider
 """
 
 from __future__ import annotations
@@ -62,10 +64,14 @@ class ShipmentNotReleased(WaybillError):
 
 
 class ShipmentIsPaid(WaybillError):
-    """The shipment's money was or may have been taken."""
+    """Nothing is owed for the shipment any more."""
 
     def __init__(self) -> None:
-        super().__init__("The shipment is captured.")
+        super().__init__("The shipment is paid.")
+
+
+class ShipmentIsCaptured(ShipmentIsPaid):
+    """The shipment's money was or may have been taken."""
 
 
 class SelectionRefused(WaybillError):
@@ -92,3 +98,7 @@ class TemporarilyUnavailable(WaybillError):
 
     def __init__(self) -> None:
         super().__init__("The service is temporarily unavailable; repeat the request later.")
+
+
+class CaptureNotSupported(TemporarilyUnavailable):
+    """Nobody can be asked for the money: the order's payment provider is not configured here. Nothing was reserved."""

@@ -94,10 +94,29 @@ FROM shipment_lines sl JOIN order_lines l ON l.id = sl.order_line_id
 WHERE sl.shipment_id = :shipment_id;
 
 -- name: departure_told^
--- What is known of how a shipment left, to tell a repeated request from a different one. By primary keys.
-SELECT s.package_count, s.return_slip_tracking, s.internal_comment,
+-- What is known of how a shipment left, to tell a repeated request from a different one. By primary keys, and by the
+-- unique index on (shipment_id, sequence) of the events. notified is NULL once the event is no longer kept.
+SELECT s.package_count, s.return_slip_tracking, s.internal_comment, s.capture_wanted,
+       EXISTS (SELECT FROM captures c WHERE c.shipment_id = s.id AND c.state = 'CAPTURED') AS paid,
+       (SELECT (e.body -> 'data' ->> 'notifyCustomer')::boolean FROM events e
+        WHERE e.shipment_id = s.id AND e.type = 'order-shipment-shipped'
+        ORDER BY e.sequence DESC LIMIT 1) AS notified,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('carrier', p.carrier, 'service', p.service,
                                                      'tracking_number', p.tracking_number,
                                                      'tracking_url', p.tracking_url) ORDER BY p.position), '[]')
         FROM parcels p WHERE p.shipment_id = s.id) AS parcels
 FROM shipments s WHERE s.shipment_number = :shipment_number AND s.status = 'SHIPPED';
+
+-- name: paid$
+-- Whether the shipment's money was taken, or none was due. By the unique indexes on shipment_number and of the captures.
+SELECT EXISTS (SELECT FROM captures c JOIN shipments s ON s.id = c.shipment_id
+               WHERE s.shipment_number = :shipment_number AND c.state = 'CAPTURED');
+
+-- name: created_under_key$
+-- Under lock_order: the shipment that an earlier call under the same key has made. By the primary key.
+SELECT shipment_number FROM idempotency_keys WHERE api_key_id = :api_key_id AND key = :key;
+
+-- name: note_created_under_key!
+-- In the transaction that makes the shipment exist.
+UPDATE idempotency_keys SET shipment_number = (SELECT s.shipment_number FROM shipments s WHERE s.id = :shipment_id)
+WHERE api_key_id = :api_key_id AND key = :key;

@@ -6,7 +6,8 @@
 -- One statement and its own transaction. Whoever waits here for another call's lock goes on with the newest version of
 -- the two locked rows (READ COMMITTED re-checks exactly those), and all that the amount depends on stands on them.
 -- The captures table is still read as of the statement's start: the unique indexes refuse what slips through, ON
--- CONFLICT makes that "nothing reserved", and the caller looks again.
+-- CONFLICT makes that "nothing reserved", and the caller looks again. Nothing is reserved either for a provider that
+-- nobody could ask; its name is returned instead.
 WITH due AS (
     SELECT o.id AS order_id, s.id AS shipment_id, s.shipment_number, o.currency, o.payment_provider,
            o.payment_authorization,
@@ -29,7 +30,7 @@ WITH due AS (
            payment_authorization, amount, least(shipping_amount, amount), currency,
            -- Nothing to take needs no provider.
            CASE WHEN amount = 0 THEN 'CAPTURED' ELSE 'PENDING' END, CASE WHEN amount = 0 THEN now() END
-    FROM due
+    FROM due WHERE amount = 0 OR payment_provider = ANY(:providers::text[])
     ON CONFLICT DO NOTHING
     RETURNING id, order_id, amount, shipping_part
 ), counted AS (
@@ -38,7 +39,9 @@ WITH due AS (
         shipping_reserved = o.shipping_reserved OR r.shipping_part > 0
     FROM reserved r WHERE o.id = r.order_id
 )
-SELECT id FROM reserved;
+SELECT id, NULL AS unsupported FROM reserved
+UNION ALL
+SELECT NULL, payment_provider FROM due WHERE amount > 0 AND payment_provider <> ALL(:providers::text[]);
 
 -- name: lock_shipment^
 -- The row locks of a completion: order and shipment, held until commit. Decide on what this returns, on nothing older.

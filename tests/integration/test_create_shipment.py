@@ -13,9 +13,11 @@ import pytest
 from service.payments.provider import PaymentProvider
 from service.payments.registry import open_providers
 from service.settings import Settings
-from service.shipping.change_shipment import cancel_shipment, capture_shipment, change_shipment
+from service.shipping.capture_shipment import capture_shipment
+from service.shipping.change_shipment import cancel_shipment, change_shipment
 from service.shipping.complete_shipment import complete_shipment
-from service.shipping.create_shipment import Created, Creation, create_shipment
+from service.shipping.create_shipment import create_shipment
+from service.shipping.creation import Created, Creation
 from service.shipping.departure import Departure, Parcel
 from service.shipping.errors import (
     CaptureDeclined,
