@@ -59,7 +59,12 @@ def request_id(message: AbstractIncomingMessage) -> str:
 
 def trace_id(message: AbstractIncomingMessage) -> str | None:
     """Return the W3C trace id, if the message carries one."""
-    found = _TRACEPARENT.fullmatch(_text(message, TRACEPARENT_HEADER))
+    return trace_id_of(_text(message, TRACEPARENT_HEADER))
+
+
+def trace_id_of(traceparent: str) -> str | None:
+    """Return the trace id in a W3C `traceparent`, or None if it is none."""
+    found = _TRACEPARENT.fullmatch(traceparent)
     return found["trace_id"] if found else None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from consumers import email
+from consumers import email, webhooks
 from consumers.inbox import Handler
 from consumers.settings import ConsumerSettings
 from schemas.events import EventType
@@ -25,7 +25,8 @@ class Consumer:
 
     name: str
     routing_keys: tuple[str, ...]
-    # Opens what the handler needs for as long as the process runs. Raises `WrongSetting`.
+    # Opens what the handler needs for as long as the process runs. Raises `WrongSetting`. A handler that is also a
+    # `Background` has work of its own beside the messages.
     open_handler: Callable[[ConsumerSettings], AbstractAsyncContextManager[Handler]]
     # Names of the settings that must have a value, beside the database and the broker.
     requires: tuple[str, ...] = ()
@@ -43,6 +44,11 @@ CONSUMERS: Final = MappingProxyType(
             routing_keys=(EventType.SHIPMENT_SHIPPED.value,),
             open_handler=email.open_handler,
             requires=("smtp_url",),
+        ),
+        "webhooks": Consumer(
+            name="orderEventWebhookHandler",
+            routing_keys=tuple(kind.value for kind in EventType),
+            open_handler=webhooks.open_handler,
         ),
     }
 )

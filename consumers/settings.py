@@ -37,3 +37,43 @@ class ConsumerSettings(Protocol):
     def worker_concurrency(self) -> int:
         """Messages handled at once."""
         ...
+
+    @property
+    def shutdown_timeout_s(self) -> float:
+        """How long running work may go on after the stop."""
+        ...
+
+    @property
+    def webhooks_timeout_s(self) -> float:
+        """Longest wait for a webhook receiver's answer."""
+        ...
+
+    @property
+    def webhooks_concurrency(self) -> int:
+        """Webhook requests at once."""
+        ...
+
+    @property
+    def webhooks_endpoint_concurrency(self) -> int:
+        """Webhook requests at once to one endpoint."""
+        ...
+
+    @property
+    def webhooks_retry_delays_s(self) -> tuple[float, ...]:
+        """Wait before each further attempt of a webhook."""
+        ...
+
+    @property
+    def webhooks_disable_after_s(self) -> float:
+        """How long an endpoint may do nothing but fail."""
+        ...
+
+    @property
+    def webhooks_poll_s(self) -> float:
+        """How often to look for due webhooks."""
+        ...
+
+    @property
+    def webhooks_allowed_networks(self) -> tuple[str, ...]:
+        """Networks that webhooks may reach although they are not public, and without https."""
+        ...

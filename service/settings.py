@@ -54,6 +54,19 @@ class Settings(BaseSettings):
         (5, 30, 300, 1800, 7200), description="waits before each further attempt, comma-separated; then dead"
     )
 
+    webhooks_timeout_s: float = Field(15, gt=0, le=60, description="longest wait for a webhook receiver's answer")
+    webhooks_concurrency: int = Field(200, ge=2, le=5000, description="webhook requests at once, of one worker")
+    webhooks_endpoint_concurrency: int = Field(10, ge=1, le=1000, description="of those, to one endpoint")
+    webhooks_retry_delays_s: Annotated[tuple[float, ...], NoDecode] = Field(
+        (5, 30, 120, 600, 1800, 3600, 7200, 14400, 21600, 36000),
+        description="waits before each further attempt of a webhook, comma-separated; then given up",
+    )
+    webhooks_disable_after_s: float = Field(86400, gt=0, description="an endpoint that only fails is disabled then")
+    webhooks_poll_s: float = Field(1.0, gt=0, description="look for due webhooks this often")
+    webhooks_allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="networks, comma-separated, that webhooks may reach although not public, also without https"
+    )
+
     mail_sender: str = Field("no-reply@localhost", description="sender of mails of stores that have none of their own")
     mail_templates_dir: Path | None = Field(
         None, description="directory with <store code>/shipped.html, .txt, subject.txt"
@@ -96,10 +109,17 @@ class Settings(BaseSettings):
                 raise ValueError('expected a number per second, minute, hour or day, such as "100/second"') from None
         return value
 
-    @field_validator("worker_retry_delays_s", mode="before")
+    @field_validator("worker_retry_delays_s", "webhooks_retry_delays_s", "webhooks_allowed_networks", mode="before")
     @classmethod
     def _split_delays(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("webhooks_retry_delays_s")
+    @classmethod
+    def _waits_are_positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(delay <= 0 for delay in value):
+            raise ValueError("every delay must be more than 0 seconds")
+        return value
 
     @field_validator("worker_retry_delays_s")
     @classmethod

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from consumers.background import Background
 from consumers.broker import Broker
 from consumers.registry import CONSUMERS, Consumer
 from consumers.runtime import run
@@ -50,6 +51,10 @@ async def run_worker(settings: Settings, consumer: Consumer) -> None:
             open_pool(_patient(settings), name=f"worker {consumer.name}", size=settings.worker_concurrency + 1)
         )
         await check_migrated(pool)
+        if isinstance(handler, Background):
+            # A pool of its own: it takes no connection away from messages, nor they from it.
+            beside = open_pool(settings, name=f"worker {consumer.name} background", size=handler.connections)
+            await stack.enter_async_context(handler.beside(await stack.enter_async_context(beside), stop))
         broker = Broker(
             amqp_url=settings.amqp_url,
             concurrency=settings.worker_concurrency,
