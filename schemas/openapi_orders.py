@@ -51,7 +51,7 @@ def order_intake_document(version: str) -> dict[str, Any]:
                 IntakeAnswer, "The order existed.", {"unchanged": {**_CREATED, "status": "unchanged"}}
             ),
             "201": json_response(IntakeAnswer, "The order was created.", {"created": _CREATED}),
-            "400": error("The body or a field is not what is expected.", line="lines.0.quantity: Field required"),
+            "400": error("The body or a field is not what is expected.", line="lines[0].quantity: Field required"),
             "409": error("The order exists and may no longer change so.", conflict="lines[0].quantity: 2 -> 3"),
             "500": error("Something failed on our side; nothing was changed.", bug="Internal server error."),
             **common_errors(limit="1 MiB"),

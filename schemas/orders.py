@@ -32,6 +32,7 @@ from schemas.fields import (
     Text,
     blank_as_none,
 )
+from schemas.problems import NAMES_ITS_FIELDS
 
 MAX_LINES: Final = 10_000
 MAX_SHIPMENTS: Final = 1_000
@@ -120,7 +121,7 @@ class IntakeOrder(_Wire):
     def _agree(self) -> Self:
         problems = [*_line_problems(self), *_shipment_problems(self)]
         if problems:
-            raise PydanticCustomError("order", "{problems}", {"problems": "; ".join(problems)})
+            raise PydanticCustomError(NAMES_ITS_FIELDS, "{problems}", {"problems": "; ".join(problems)})
         return self
 
 

@@ -10,6 +10,9 @@ from pydantic import ValidationError
 # Nobody reads more, and a body of thousands of wrong lines would be answered with as many.
 MOST_PROBLEMS: Final = 20
 
+# Type of an error about several fields, which its message names.
+NAMES_ITS_FIELDS: Final = "names_its_fields"
+
 
 def field_path(location: Sequence[int | str]) -> str:
     """Write a location as `lines[0].unitPrice`."""
@@ -31,8 +34,12 @@ def problems_of(error: ValidationError, note: Callable[[Sequence[int | str]], st
     problems = []
     for item in found[:MOST_PROBLEMS]:
         message = item["msg"].removeprefix("Value error, ")
-        path = field_path(item["loc"])
-        problems.append(f"{path}: {message}{note(item['loc'])}" if path else message)
+        if item["type"] == "json_invalid":
+            return [f"The body is not valid JSON: {message.removeprefix('Invalid JSON: ')}"]
+        if item["type"] == NAMES_ITS_FIELDS:
+            problems.append(message)
+        else:
+            problems.append(f"{field_path(item['loc']) or 'body'}: {message}{note(item['loc'])}")
     if len(found) > MOST_PROBLEMS:
         problems.append(f"and {len(found) - MOST_PROBLEMS} more")
     return problems

@@ -8,6 +8,7 @@ from typing import TypeVar
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ValidationError
 
+from schemas.problems import problems_of
 from service.shipping.errors import InvalidRequest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -46,13 +47,7 @@ async def read_text(request: web.Request, *, limit: int = USUAL_LIMIT) -> str:
 
 def describe(error: ValidationError) -> str:
     """Name every wrong field and what was expected; values are not repeated."""
-    problems = []
-    for item in error.errors(include_url=False, include_input=False, include_context=False)[:20]:
-        if item["type"] == "json_invalid":
-            return f"The body is not valid JSON: {item['msg'].removeprefix('Invalid JSON: ')}"
-        field = ".".join(str(part) for part in item["loc"]) or "body"
-        problems.append(f"{field}: {item['msg'].removeprefix('Value error, ')}")
-    return "; ".join(problems)
+    return "; ".join(problems_of(error))
 
 
 def is_json(content_type: str) -> bool:

@@ -9,8 +9,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from service.http.bodies import LARGEST_LIMIT
 from schemas.paths import ORDERS_BASE as BASE
+from service.http.bodies import LARGEST_LIMIT
 from service.keys import Scope, create_key
 from tests.support.api import Api
 from tests.support.orders import order_body
@@ -115,8 +115,15 @@ async def test_what_is_wrong_is_400_naming_the_field(
 
 async def test_a_wrong_line_is_400_naming_it(api: Api) -> None:
     answer = await api.call("PUT", PATH, json=order_body({"lines.1.quantity": -1}))
-    assert answer.status == 400
-    assert "quantity: expected a whole number from 1 to 1000000000" in answer.body["error"]
+    assert (answer.status, answer.body) == (
+        400,
+        {"error": "lines[1].quantity: expected a whole number from 1 to 1000000000"},
+    )
+    answer = await api.call("PUT", PATH, json=order_body({"shipments.0.lines": {"7": 1}}))
+    assert (answer.status, answer.body) == (
+        400,
+        {"error": "shipments[0].lines.7: the order has no line with this lineId"},
+    )
 
 
 async def test_the_number_may_stand_in_the_path_alone(api: Api) -> None:
