@@ -112,8 +112,9 @@ def document(
         paths=paths,
         components=Components(securitySchemes=dict(SECURITY_SCHEMES)),
     )
+    # Unset: the library would write out its defaults where the standard knows no such field.
     dumped: dict[str, Any] = construct_open_api_with_schema_class(api).model_dump(
-        mode="json", by_alias=True, exclude_none=True
+        mode="json", by_alias=True, exclude_none=True, exclude_unset=True
     )
     for schema in dumped["components"]["schemas"].values():
         _drop_field_titles(schema)

@@ -6,10 +6,11 @@ What is not known is an empty string or an empty list, so that every field alway
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 # The contract's way to say that there is no date.
 NO_DATE: Final = "0000-00-00 00:00:00"
@@ -21,6 +22,10 @@ OrderStatusCode = Literal[2, 3, 4, 6]
 
 class _Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
 
 
 class ProductRow(_Wire):
@@ -111,23 +116,25 @@ class ShipmentRow(OrderFields):
     tracking_url: str
     return_slip_tracking: str
     products: list[ProductRow] = Field(description="what is on this shipment")
-    delivery_note: str = Field("", description="link to a PDF")
-    proforma: str = Field("", description="link to a PDF")
-    invoices: list[str] = Field([], description="links to PDFs, once the shipment is paid")
-    parcels: list[ParcelRow] | None = Field(
-        None, description="every parcel; only with `parcels=1`. The tracking fields above are those of the first."
+    delivery_note: str = Field(description="link to a PDF")
+    proforma: str = Field(description="link to a PDF")
+    invoices: list[str] = Field(description="links to PDFs, once the shipment is paid")
+    parcels: list[ParcelRow] | SkipJsonSchema[None] = Field(
+        None,
+        description="every parcel; only with `parcels=1`. The tracking fields above are those of the first.",
+        json_schema_extra=_without_default,
     )
 
 
 class OrderList(_Wire):
     """Answer of `GET /orders`."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]
     orders: list[OrderRow]
 
 
 class ShipmentList(_Wire):
     """Answer of `GET /shipments` and `GET /shipments/<id>`."""
 
-    status: Literal["ok"] = "ok"
+    status: Literal["ok"]
     shipments: list[ShipmentRow]

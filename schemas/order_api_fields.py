@@ -11,10 +11,10 @@ from decimal import Decimal
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from schemas.fields import LineId, Quantity, blank_as_none, clean_identifier, parse_decimal
+from schemas.fields import MAX_QUANTITY, LineId, Quantity, blank_as_none, clean_identifier, parse_decimal
 
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -88,25 +88,54 @@ def read_products(value: object) -> object:
     raise PydanticCustomError("products", 'expected an object of quantities by lineId such as {"43243": 1}')
 
 
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=100), BeforeValidator(clean_identifier)]
-Flag = Annotated[bool | None, BeforeValidator(read_flag)]
-Packages = Annotated[int | None, Field(ge=0, le=MAX_PACKAGES), BeforeValidator(read_packages)]
+# What is accepted, for the documents: pydantic can only tell what comes out.
+_DIGITS: Final = {"type": "string", "pattern": "^[0-9]{1,10}$"}
+_FLAG: Final = {"enum": [True, False, 1, 0, *sorted(TRUE), *sorted(FALSE), "", None]}
+_PACKAGES: Final = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_PACKAGES}, _DIGITS, {"enum": ["", None]}]
+}
+_PRODUCTS: Final = {
+    "type": "object",
+    "propertyNames": {"minLength": 1, "maxLength": 64},
+    "additionalProperties": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY}, _DIGITS]},
+}
+
+
+def _optional_text(max_length: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": ["string", "integer", "null"], "maxLength": max_length})
+
+
+Identifier = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    BeforeValidator(clean_identifier),
+    WithJsonSchema({"type": ["string", "integer"], "minLength": 1, "maxLength": 100}),
+]
+Flag = Annotated[bool | None, BeforeValidator(read_flag), WithJsonSchema(_FLAG)]
+Packages = Annotated[
+    int | None, Field(ge=0, le=MAX_PACKAGES), BeforeValidator(read_packages), WithJsonSchema(_PACKAGES)
+]
 OptionalName = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=100)] | None,
     BeforeValidator(blank_as_none),
     BeforeValidator(clean_identifier),
+    _optional_text(100),
 ]
 OptionalNumber = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=255)] | None,
     BeforeValidator(blank_as_none),
     BeforeValidator(clean_identifier),
+    _optional_text(255),
 ]
 OptionalUrl = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(read_url)] | None,
     BeforeValidator(blank_as_none),
     BeforeValidator(clean_identifier),
+    WithJsonSchema({"type": ["string", "null"], "maxLength": 2000}),
 ]
 OptionalComment = Annotated[
-    Annotated[str, StringConstraints(min_length=1, max_length=MAX_COMMENT)] | None, BeforeValidator(read_comment)
+    Annotated[str, StringConstraints(min_length=1, max_length=MAX_COMMENT)] | None,
+    BeforeValidator(read_comment),
+    _optional_text(MAX_COMMENT),
 ]
-Products = Annotated[dict[LineId, Quantity], BeforeValidator(read_products)]
+Products = Annotated[dict[LineId, Quantity], BeforeValidator(read_products), WithJsonSchema(_PRODUCTS)]

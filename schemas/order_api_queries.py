@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from schemas.fields import Code
@@ -43,7 +43,11 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
-Time = Annotated[datetime | None, BeforeValidator(_parse_time)]
+Time = Annotated[
+    datetime | None,
+    BeforeValidator(_parse_time),
+    WithJsonSchema({"type": "string", "examples": ["2026-11-21 19:30:00", "2026-11-21", "2026-11-21T18:30:00Z"]}),
+]
 
 
 class _Query(BaseModel):

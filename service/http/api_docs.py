@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
@@ -17,18 +19,50 @@ from swagger_ui_bundle import swagger_ui_path
 
 from schemas.paths import ORDERS_BASE, SHIPMENTS_BASE
 from service.http.context import Handler
+from service.http.xml_answers import to_xml
 
-# Path, title and builder of every document. Builders by name: importing them takes half a second and 20 MB, which a
-# process pays when somebody first asks for a document.
-DOCUMENTS = (
-    (f"{SHIPMENTS_BASE}/api-docs", "Shipment Completion API", "schemas.openapi", "shipment_completion_document"),
-    (
-        f"{ORDERS_BASE.removesuffix('/orders')}/api-docs",
-        "Order intake",
-        "schemas.openapi_orders",
-        "order_intake_document",
-    ),
-)
+
+@dataclass(frozen=True, slots=True)
+class ApiDocument:
+    """Where a document is, what the page calls it, and how it is built.
+
+    The builder by name: importing it takes half a second and 20 MB, which a process pays when somebody first asks for
+    the document.
+    """
+
+    path: str
+    title: str
+    module: str
+    builder: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def build(self) -> str:
+        """Return the document as JSON."""
+        build = getattr(import_module(self.module), self.builder)
+        return json.dumps(build(version("waybill"), **self.arguments))
+
+
+def documents(order_api_prefix: str) -> list[ApiDocument]:
+    """Return the documents of all contracts."""
+    return [
+        ApiDocument(
+            f"{SHIPMENTS_BASE}/api-docs", "Shipment Completion API", "schemas.openapi", "shipment_completion_document"
+        ),
+        ApiDocument(
+            f"{order_api_prefix}/api-docs",
+            "Order API",
+            "schemas.openapi_order_api",
+            "order_api_document",
+            {"prefix": order_api_prefix, "as_xml": to_xml},
+        ),
+        ApiDocument(
+            f"{ORDERS_BASE.removesuffix('/orders')}/api-docs",
+            "Order intake",
+            "schemas.openapi_orders",
+            "order_intake_document",
+        ),
+    ]
+
 
 # Served from the process itself, so the page may fetch from its own origin only. Swagger UI sets inline styles.
 _CONTENT_SECURITY_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
@@ -63,9 +97,10 @@ def _page_script(urls: list[dict[str, str]]) -> str:
 """
 
 
-def routes() -> list[web.AbstractRouteDef]:
+def routes(order_api_prefix: str) -> list[web.AbstractRouteDef]:
     """Return the routes to every document and to the page."""
-    script = _page_script([{"url": path, "name": title} for path, title, _, _ in DOCUMENTS])
+    described = documents(order_api_prefix)
+    script = _page_script([{"url": each.path, "name": each.title} for each in described])
 
     async def page(_request: web.Request) -> web.Response:
         return web.Response(
@@ -76,7 +111,7 @@ def routes() -> list[web.AbstractRouteDef]:
         return web.Response(text=script, content_type="text/javascript")
 
     return [
-        *(web.get(path, _document(module, builder)) for path, _, module, builder in DOCUMENTS),
+        *(web.get(each.path, _answer(each)) for each in described),
         web.get("/docs", page),
         web.get("/docs/", page),
         web.get("/docs/page.js", page_script),
@@ -84,14 +119,11 @@ def routes() -> list[web.AbstractRouteDef]:
     ]
 
 
-@cache
-def _text(module: str, builder: str) -> str:
-    return json.dumps(getattr(import_module(module), builder)(version("waybill")))
+def _answer(document: ApiDocument) -> Handler:
+    text = cache(document.build)
 
-
-def _document(module: str, builder: str) -> Handler:
     async def answer(_request: web.Request) -> web.Response:
         # On a thread, so that the first reader does not keep the callers waiting.
-        return web.json_response(text=await asyncio.to_thread(_text, module, builder))
+        return web.json_response(text=await asyncio.to_thread(text))
 
     return answer

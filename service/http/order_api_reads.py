@@ -35,7 +35,7 @@ async def get_orders(request: web.Request) -> web.Response:
             older_than=Bound(query.older_than),
         )
     structlog.contextvars.bind_contextvars(rows=len(orders))
-    return answer(request, OrderList(orders=orders).model_dump(by_alias=True))
+    return answer(request, OrderList(status="ok", orders=orders).model_dump(by_alias=True))
 
 
 async def get_shipments(request: web.Request) -> web.Response:
@@ -67,7 +67,7 @@ def _shipments(request: web.Request, shipments: list[ShipmentRow]) -> web.Respon
     # An addition to the contract that only those see who ask for it.
     with_parcels = is_true(request.query.get("parcels"))
     rows = [_with_links(request, row).model_copy(update={} if with_parcels else {"parcels": None}) for row in shipments]
-    return answer(request, ShipmentList(shipments=rows).model_dump(by_alias=True, exclude_none=True))
+    return answer(request, ShipmentList(status="ok", shipments=rows).model_dump(by_alias=True, exclude_none=True))
 
 
 def _with_links(request: web.Request, row: ShipmentRow) -> ShipmentRow:

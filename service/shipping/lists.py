@@ -146,6 +146,10 @@ def _shipment(row: Mapping[str, Any]) -> ShipmentRow:
         **first.model_dump(),
         return_slip_tracking=row["return_slip_tracking"] or "",
         products=_products(row),
+        # The links are the edge's: only it knows the address that callers use.
+        delivery_note="",
+        proforma="",
+        invoices=[],
         parcels=parcels,
     )
 
