@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from consumers.registry import CONSUMERS
 from service.dev.backing import Backing, start_backing
 from service.dev.children import Child, Children, StartError, Stopped, start_together
 from service.dev.data_folder import empty, open_data_folder
@@ -74,7 +75,7 @@ def _run(options: Options, *, settings: Settings, narrator: Narrator, children: 
         narrator.step("Loading the demo orders")
         _load_demo(children, folder, variables=variables)
     steps = asyncio.run(prepare_first_steps(backing.database_url, key_file=folder / "api-key.json"))
-    narrator.step("Starting the API, the relay and the mail worker")
+    narrator.step("Starting the API, the relay and the workers")
     _start_waybill(children, options, settings=settings, variables=variables)
     api_url = f"http://{_reachable(settings.host)}:{options.port}"
     told = _describe(api_url, backing, steps, pids={"dev": os.getpid(), **children.pids})
@@ -110,7 +111,10 @@ def _start_waybill(children: Children, options: Options, *, settings: Settings, 
         [
             partial(start, "api", api, lambda _: http_answers(options.port, "/readyz", host=host)),
             partial(start, "relay", ["relay"], lambda child: '"relay_started"' in child.output()),
-            partial(start, "worker-email", ["worker", "email"], lambda child: '"worker_started"' in child.output()),
+            *(
+                partial(start, f"worker-{queue}", ["worker", queue], lambda child: '"worker_started"' in child.output())
+                for queue in CONSUMERS
+            ),
         ],
     )
 

@@ -11,6 +11,7 @@ import aiohttp
 import psutil
 import pytest
 
+from consumers.registry import CONSUMERS
 from service.settings import Settings
 from tests.support.processes import Process, Processes, environment, free_port
 from tests.support.waiting import until
@@ -104,13 +105,14 @@ async def test_addresses_in_the_environment_win_and_a_process_that_dies_ends_the
     assert told["amqp_url"] == settings.amqp_url
     assert told["smtp_url"] == "smtp://127.0.0.1:1"
     assert told["inbox_url"] is None
-    assert set(told["pids"]) == {"dev", "payment-provider", "api", "relay", "worker-email"}
+    workers = {f"worker-{queue}" for queue in CONSUMERS}
+    assert set(told["pids"]) == {"dev", "payment-provider", "api", "relay"} | workers
     assert "No shipment is waiting" in dev.output()
 
-    workers = [worker.pid for worker in psutil.Process(told["pids"]["api"]).children()]
-    assert len(workers) == 2
+    sharing = [process.pid for process in psutil.Process(told["pids"]["api"]).children()]
+    assert len(sharing) == 2
     psutil.Process(told["pids"]["api"]).kill()
     assert await dev.wait_for_exit() == 1
     assert "api was killed by SIGKILL" in dev.output()
     assert not any(map(lives, told["pids"].values()))
-    assert not any(map(lives, workers))
+    assert not any(map(lives, sharing))
