@@ -14,7 +14,7 @@ from service.http.authentication import require_scope
 from service.http.bodies import describe
 from service.http.document_links import document_links
 from service.http.order_api_answers import answer, is_true
-from service.http.order_api_errors import SUBJECT, Subject
+from service.http.order_api_work import about_shipment, shipment_in_path
 from service.keys import Scope
 from service.services import SERVICES
 from service.shipping.errors import InvalidRequest, ShipmentNotFound
@@ -50,11 +50,8 @@ async def get_shipments(request: web.Request) -> web.Response:
 
 async def get_shipment(request: web.Request) -> web.Response:
     """Answer with one shipment, whatever its status, in a list of one."""
-    number = request.match_info["shipment"]
-    request[SUBJECT] = Subject({"shipment": number})
-    # What cannot be a number is the number of no shipment, and nothing to ask the database about.
-    if not number.isprintable():
-        raise ShipmentNotFound(number)
+    number = shipment_in_path(request)
+    about_shipment(request, number)
     async with request.app[SERVICES].connection() as connection:
         shipment = await find_shipment(connection, number)
     if shipment is None:

@@ -264,18 +264,19 @@ async def test_amounts_have_the_decimals_of_their_currency(api: Api, pool: Pool)
 
 
 async def test_twenty_rows_are_a_page_and_pages_cover_everything_once(api: Api, pool: Pool) -> None:
-    # Every second order was placed at the same moment as the one before it.
+    # Those that came in last were placed first, and every second one at the same moment as the one before it.
     for number in range(45):
-        order = await insert_order(pool, str(200_000 - number), created_at=PLACED + timedelta(seconds=number // 2))
+        order = await insert_order(pool, str(200_000 + number), created_at=PLACED - timedelta(seconds=number // 2))
         await insert_shipment(pool, order)
-    oldest_first = [str(200_000 - number) for number in range(45)]
+    oldest_first = [str(200_000 + number) for number in sorted(range(45), key=lambda number: (-(number // 2), number))]
+    shipments = [f"{200_000 + number}-1" for number in range(45)]
     assert await order_ids(api) == oldest_first[:20]
-    assert await shipment_ids(api) == [f"{number}-1" for number in oldest_first[:20]]
+    assert await shipment_ids(api) == shipments[:20]
     pages = [await order_ids(api, f"?limit=7&offset={offset}") for offset in range(0, 49, 7)]
     assert [len(page) for page in pages] == [7] * 6 + [3]
     assert [number for page in pages for number in page] == oldest_first
     pages = [await shipment_ids(api, f"?limit=7&offset={offset}") for offset in range(0, 49, 7)]
-    assert [number for page in pages for number in page] == [f"{number}-1" for number in oldest_first]
+    assert [number for page in pages for number in page] == shipments
     assert await order_ids(api, "?offset=45") == []
 
 
@@ -392,7 +393,7 @@ async def test_a_shipment_is_found_in_every_status_but_those_that_nobody_is_told
         answer = await api.call("GET", f"{BASE}/shipments/1-{n}")
         assert answer.status == 200
         if status in gone:
-            assert answer.body == {"status": "no", "msg": "shipment does not exist", "shipment": f"1-{n}"}
+            assert answer.body == {"status": "no", "msg": "shipment does not exist", "order": 1, "shipment": f"1-{n}"}
         else:
             assert [row["shipmentId"] for row in answer.body["shipments"]] == [f"1-{n}"]
 
