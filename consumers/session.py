@@ -126,13 +126,17 @@ class _Session:
     async def _start_each(self, messages: AbstractQueueIterator) -> None:
         # Tasks of our own: the client library cancels its callbacks when their channel closes, which would cut a
         # mail in half. There are never more than the prefetch.
-        async for message in messages:
-            if self._end.done():
-                continue  # unsettled, so that the broker has it back when the channel closes
-            task = asyncio.create_task(self._process(message))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-        self._finish(Lost("the broker delivers no more"))
+        try:
+            async for message in messages:
+                if self._end.done():
+                    # Unsettled, so that the broker has it back when the channel closes. And no further look at the
+                    # iterator: asked for more while it is closing, it would consume again.
+                    return
+                task = asyncio.create_task(self._process(message))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+        finally:
+            self._finish(Lost("the broker delivers no more"))
 
     async def _process(self, message: AbstractIncomingMessage) -> None:
         try:

@@ -161,6 +161,20 @@ async def test_a_stop_lets_running_handlers_finish_and_takes_nothing_new(brief: 
         assert [await topic.depth(queue) for queue in (WORK, f"{WORK}.retry.1s", DEAD)] == [6, 0, 0]
 
 
+@pytest.mark.parametrize("after", [1, 5, 10, 20, 30])
+async def test_a_stop_among_messages_that_keep_coming_answers_for_all_that_were_handled(
+    brief: Settings, after: int
+) -> None:
+    recorder = Recorder()
+    async with open_topic(brief.amqp_url) as topic:
+        async with working(brief, handler=recorder) as worker:
+            await asyncio.gather(*(topic.tell(SHIPMENT) for _ in range(60)))
+            await recorder.ended(after)
+            worker.stop.set()
+        assert len(recorder.finished) == len(recorder.deliveries)
+        assert await topic.depth(WORK) == 60 - len(recorder.finished)
+
+
 async def test_a_handler_cut_off_by_the_stop_has_not_failed(brief: Settings, pool: Any) -> None:
     recorder = Recorder()
     recorder.go_on.clear()
