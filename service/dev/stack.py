@@ -17,6 +17,7 @@ from consumers.registry import CONSUMERS
 from service.dev.backing import Backing, start_backing
 from service.dev.children import Child, Children, StartError, Stopped, start_together
 from service.dev.data_folder import empty, open_data_folder
+from service.dev.document_secret import document_secret
 from service.dev.first_steps import FirstSteps, prepare_first_steps
 from service.dev.private_files import is_free, recall, remember, write_private
 from service.dev.probes import http_answers
@@ -68,7 +69,7 @@ def _run(options: Options, *, settings: Settings, narrator: Narrator, children: 
     (folder / "dev.json").unlink(missing_ok=True)
     narrator.step("Starting PostgreSQL, RabbitMQ, the inbox and the payment provider")
     backing = start_backing(children, folder, settings=settings)
-    variables = environment(backing.environment())
+    variables = environment({**backing.environment(), **document_secret(settings, folder / "documents.json")})
     narrator.step("Migrating the database")
     children.run("migrate", waybill("migrate"), env=variables)
     if options.demo:

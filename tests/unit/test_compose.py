@@ -111,7 +111,7 @@ def test_the_recipe_in_the_example_makes_passwords(tmp_path: Path) -> None:
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
     passwords = [made[name] for name, example in examples().items() if not example]
     assert all(re.fullmatch("[0-9a-f]{48}", password) for password in passwords)
-    assert len(set(passwords)) == len(passwords) == 2
+    assert len(set(passwords)) == len(passwords) == 3
     assert {name: value for name, value in made.items() if value not in passwords} == {
         name: value for name, value in examples().items() if value
     }
