@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic
 from uuid import UUID
 
 from aio_pika.abc import AbstractIncomingMessage
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
 from consumers.outcome import Rejected
 from schemas.events import ShipmentEvent
@@ -21,20 +22,26 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-
 _NOT_PRINTABLE = re.compile(r"[^\x21-\x7e]")
 _LONGEST_REQUEST_ID: Final = 128
 
+# The body's model: what Waybill publishes, unless a consumer reads other messages.
+Event = TypeVar("Event", default=ShipmentEvent)
+
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Generic[Event]):
     """An event to handle. `event_id` is the same however often the event is delivered."""
 
     event_id: UUID
-    event: ShipmentEvent
+    event: Event
     request_id: str
     traceparent: str
     attempt: int
 
 
 def read_delivery(message: AbstractIncomingMessage) -> Delivery:
-    """Return what `message` carries. Raise `Rejected` if it is not an event with an id: no attempt changes that."""
+    """Return what `message` carries. Raise `Rejected` if it is no event of ours: no attempt changes that.
+
+    Whatever Waybill publishes has a UUID as its message id.
+    """
     try:
         event_id = UUID(message.message_id or "")
     except ValueError:
@@ -43,7 +50,7 @@ def read_delivery(message: AbstractIncomingMessage) -> Delivery:
         event = ShipmentEvent.model_validate_json(message.body)
     except ValidationError as error:
         raise Rejected(f"the body is not a shipment event: {_problems(error)}") from None
-    return Delivery(event_id, event, request_id(message), _text(message, TRACEPARENT_HEADER), attempt(message))
+    return Delivery(event_id, event, request_id(message), traceparent(message), attempt(message))
 
 
 def attempt(message: AbstractIncomingMessage) -> int:
@@ -57,14 +64,19 @@ def request_id(message: AbstractIncomingMessage) -> str:
     return _NOT_PRINTABLE.sub("", _text(message, REQUEST_ID_HEADER))[:_LONGEST_REQUEST_ID]
 
 
+def traceparent(message: AbstractIncomingMessage) -> str:
+    """Return the W3C trace context as it came, unchecked; may be empty."""
+    return _text(message, TRACEPARENT_HEADER)
+
+
 def trace_id(message: AbstractIncomingMessage) -> str | None:
     """Return the W3C trace id, if the message carries one."""
-    return trace_id_of(_text(message, TRACEPARENT_HEADER))
+    return trace_id_of(traceparent(message))
 
 
-def trace_id_of(traceparent: str) -> str | None:
-    """Return the trace id in a W3C `traceparent`, or None if it is none."""
-    found = _TRACEPARENT.fullmatch(traceparent)
+def trace_id_of(context: str) -> str | None:
+    """Return the trace id in a W3C trace context (`traceparent`), or None if it is none."""
+    found = _TRACEPARENT.fullmatch(context)
     return found["trace_id"] if found else None
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 
 import sql
-from consumers.delivery import Delivery
+from consumers.delivery import Delivery, Event
 from consumers.outcome import DatabaseAway, Done, Rejected, Skipped, TryLater
 
 # Strings, because asyncpg's classes are generic for the type checker only.
@@ -42,7 +42,7 @@ _AWAY: Final = (
 )
 
 
-class Handler(Protocol):
+class Handler(Protocol[Event]):
     """What one consumer does with an event, inside the transaction that its inbox row belongs to.
 
     Returns `Handled` or `Skipped`, whose inbox row is kept. Raises `Rejected` (never again), `TryLater`, or anything
@@ -50,12 +50,12 @@ class Handler(Protocol):
     translate.
     """
 
-    async def __call__(self, connection: Connection, delivery: Delivery) -> Done:
+    async def __call__(self, connection: Connection, delivery: Delivery[Event]) -> Done:
         """Handle `delivery`."""
         ...
 
 
-async def handle_once(pool: Pool, *, consumer: str, delivery: Delivery, handler: Handler) -> Done:
+async def handle_once(pool: Pool, *, consumer: str, delivery: Delivery[Event], handler: Handler[Event]) -> Done:
     """Run `handler` for a message that `consumer` has not handled yet, and commit both. Raises `DatabaseAway` too."""
     async with _connection(pool) as connection, _translated(connection), connection.transaction():
         if not await _claim(connection, consumer, delivery.event_id):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+# A reason travels in a header: a message with one that does not fit could not even be declared dead.
+LONGEST_REASON: Final = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,9 @@ def decide(error: Exception, attempt: int, delays_s: Sequence[int]) -> Outcome:
         case DatabaseAway():
             return Pause(str(error))
         case Rejected():
-            return Dead(str(error))
+            return Dead(_fit(str(error)))
         case TryLater():
-            reason = str(error)
+            reason = _fit(str(error))
         case TimeoutError():
             reason = "handling took too long"
         case _:
@@ -76,3 +80,9 @@ def decide(error: Exception, attempt: int, delays_s: Sequence[int]) -> Outcome:
     if attempt <= len(delays_s):
         return Retry(delays_s[attempt - 1], reason)
     return Dead(f"{reason} (attempt {attempt} was the last)")
+
+
+def _fit(reason: str) -> str:
+    """Make the text fit for a header and a log line, whoever chose its words: printable and of bounded length."""
+    printable = "".join(character if character.isprintable() else "\ufffd" for character in reason)
+    return printable if len(printable) <= LONGEST_REASON else f"{printable[: LONGEST_REASON - 1]}…"

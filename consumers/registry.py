@@ -1,22 +1,32 @@
 """Every consumer of this project: the one place to add another.
 
-A consumer is a module or package with an `open_handler`, and an entry here. Its queues, retries, dead letters, inbox,
-logs and its command `waybill worker NAME` follow from the entry.
+A consumer is a module or package with a handler, and an entry here (docs/writing-a-consumer.md). Its queues, retries,
+dead letters, inbox, logs and its command `waybill worker NAME` follow from the entry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from consumers import email, webhooks
+from consumers import email, order_intake, webhooks
+from consumers.delivery import read_delivery
 from consumers.inbox import Handler
 from consumers.settings import ConsumerSettings
+from consumers.work import Read
 from schemas.events import EventType
+from schemas.order_events import OrderEventType
 from schemas.topology import ConsumerTopology
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What the service does for consumers, which may not import it."""
+
+    take_in: order_intake.TakeIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +37,12 @@ class Consumer:
     routing_keys: tuple[str, ...]
     # Opens what the handler needs for as long as the process runs. Raises `WrongSetting`. A handler that is also a
     # `Background` has work of its own beside the messages.
-    open_handler: Callable[[ConsumerSettings], AbstractAsyncContextManager[Handler]]
+    open_handler: Callable[[ConsumerSettings, UseCases], AbstractAsyncContextManager[Handler[Any]]]
     # Names of the settings that must have a value, beside the database and the broker.
     requires: tuple[str, ...] = ()
+    # How its messages are read, and what the log calls their `guid`.
+    read: Read = read_delivery
+    subject: str = "shipment_number"
 
     def topology(self, retry_delays_s: Sequence[int]) -> ConsumerTopology:
         """Return what the consumer owns on the broker."""
@@ -42,13 +55,20 @@ CONSUMERS: Final = MappingProxyType(
         "email": Consumer(
             name="orderShipmentShippedEmailHandler",
             routing_keys=(EventType.SHIPMENT_SHIPPED.value,),
-            open_handler=email.open_handler,
+            open_handler=lambda settings, _: email.open_handler(settings),
             requires=("smtp_url",),
         ),
         "webhooks": Consumer(
             name="orderEventWebhookHandler",
             routing_keys=tuple(kind.value for kind in EventType),
-            open_handler=webhooks.open_handler,
+            open_handler=lambda settings, _: webhooks.open_handler(settings),
+        ),
+        "order-intake": Consumer(
+            name="orderIntakeHandler",
+            routing_keys=tuple(kind.value for kind in OrderEventType),
+            open_handler=lambda _, use_cases: nullcontext(order_intake.OrderIntakeHandler(use_cases.take_in)),
+            read=order_intake.read_order,
+            subject="order_number",
         ),
     }
 )

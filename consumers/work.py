@@ -6,14 +6,16 @@ import asyncio
 import dataclasses
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Any, Final, TypeAlias, assert_never
 
 import structlog
 from aio_pika.abc import AbstractIncomingMessage
 from structlog.contextvars import bound_contextvars
 
 from consumers import delivery, inbox
+from consumers.delivery import Delivery
 from consumers.inbox import Handler, Pool
 from consumers.outcome import DatabaseAway, Dead, Handled, Outcome, Pause, Rejected, Retry, Skipped, TryLater, decide
 from consumers.settle import CopyPublisher, settle
@@ -24,6 +26,9 @@ log = structlog.get_logger()
 # Who knows what an error means is not second-guessed by asking the database.
 _UNDERSTOOD: Final = (Rejected, TryLater, DatabaseAway)
 
+# Reads a message for its consumer. Raises `Rejected`.
+Read: TypeAlias = Callable[[AbstractIncomingMessage], Delivery[Any]]
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -31,8 +36,11 @@ class Work:
 
     topology: ConsumerTopology
     pool: Pool
-    handler: Handler
+    handler: Handler[Any]
     handler_timeout_s: float
+    read: Read = delivery.read_delivery
+    # What the log calls the event's `guid`.
+    subject: str = "shipment_number"
 
 
 async def process(work: Work, message: AbstractIncomingMessage, copies: CopyPublisher) -> Outcome:
@@ -48,10 +56,10 @@ async def process(work: Work, message: AbstractIncomingMessage, copies: CopyPubl
         request_id=delivery.request_id(message),
         trace_id=delivery.trace_id(message),
     ):
-        shipment_number: str | None = None
+        guid: str | None = None
         try:
-            received = delivery.read_delivery(message)
-            shipment_number = received.event.guid
+            received = work.read(message)
+            guid = received.event.guid
             outcome: Outcome = await _handle(work, received)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided on, not lost
             outcome = decide(await _cause(work.pool, error), attempt, work.topology.retry_delays_s)
@@ -59,15 +67,15 @@ async def process(work: Work, message: AbstractIncomingMessage, copies: CopyPubl
         log.log(
             _level(outcome),
             "message_settled",
-            shipment_number=shipment_number,
             attempt=attempt,
             duration_ms=round((time.monotonic() - began) * 1000, 1),
+            **{work.subject: guid},
             **_described(outcome),
         )
     return outcome
 
 
-async def _handle(work: Work, received: delivery.Delivery) -> Outcome:
+async def _handle(work: Work, received: Delivery[Any]) -> Outcome:
     async with asyncio.timeout(work.handler_timeout_s):
         return await inbox.handle_once(
             work.pool, consumer=work.topology.consumer, delivery=received, handler=work.handler

@@ -11,17 +11,20 @@ import typer
 
 from consumers.background import Background
 from consumers.broker import Broker
-from consumers.registry import CONSUMERS, Consumer
+from consumers.registry import CONSUMERS, Consumer, UseCases
 from consumers.runtime import run
 from consumers.settings import WrongSetting
 from consumers.topology import TopologyMismatch
 from consumers.work import Work
 from service.logs import configure_logs
+from service.order_events import take_in
 from service.settings import Settings, SettingsError, load_settings
 from service.stop import stop_on_signals
 from service.wiring import check_migrated, open_pool
 
 _KNOWN = ", ".join(CONSUMERS)
+
+USE_CASES = UseCases(take_in=take_in)
 
 
 def worker(queue: Annotated[str, typer.Argument(help=f"what to consume: {_KNOWN}")]) -> None:
@@ -45,7 +48,7 @@ async def run_worker(settings: Settings, consumer: Consumer) -> None:
     """Run one worker until stopped by a signal. Raises `SettingsError`, `WrongSetting` or `TopologyMismatch`."""
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
-        handler = await stack.enter_async_context(consumer.open_handler(settings))
+        handler = await stack.enter_async_context(consumer.open_handler(settings, USE_CASES))
         pool = await stack.enter_async_context(
             # One connection per message in work and one to ask whether the database is there.
             open_pool(_patient(settings), name=f"worker {consumer.name}", size=settings.worker_concurrency + 1)
@@ -66,6 +69,8 @@ async def run_worker(settings: Settings, consumer: Consumer) -> None:
             pool=pool,
             handler=handler,
             handler_timeout_s=settings.worker_handler_timeout_s,
+            read=consumer.read,
+            subject=consumer.subject,
         )
         await run(broker, work, stop=stop)
 

@@ -16,6 +16,7 @@ from consumers.registry import CONSUMERS
 from consumers.runtime import run
 from consumers.work import Work
 from schemas.topology import ConsumerTopology
+from service.commands.worker import USE_CASES
 from service.settings import Settings
 from service.wiring import open_pool
 
@@ -47,7 +48,7 @@ async def working(
     """Run the mail consumer, or `handler` in its place, until the block ends. `around` wraps the mail handler."""
     worker = Worker(EMAIL.topology(settings.worker_retry_delays_s))
     async with (
-        EMAIL.open_handler(settings) as mailing,
+        EMAIL.open_handler(settings, USE_CASES) as mailing,
         open_pool(settings, name="worker", size=settings.worker_concurrency + 1) as pool,
     ):
         work = Work(worker.topology, pool, handler or around(mailing), settings.worker_handler_timeout_s)
