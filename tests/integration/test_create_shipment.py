@@ -13,11 +13,12 @@ import pytest
 from service.payments.provider import PaymentProvider
 from service.payments.registry import open_providers
 from service.settings import Settings
+from service.shipping import create_shipment as create_shipment_module
 from service.shipping.capture_shipment import capture_shipment
 from service.shipping.change_shipment import cancel_shipment, change_shipment
 from service.shipping.complete_shipment import complete_shipment
 from service.shipping.create_shipment import create_shipment
-from service.shipping.creation import Created, Creation
+from service.shipping.creation import Created, Creation, begin
 from service.shipping.departure import Departure, Parcel
 from service.shipping.errors import (
     CaptureDeclined,
@@ -31,6 +32,7 @@ from service.shipping.errors import (
     WaybillError,
 )
 from service.shipping.shipment import IMPLYING_RELEASE
+from sql import queries
 from tests.support.rows import TRACEPARENT, Line, insert_order
 from tests.support.sandbox import Sandbox
 
@@ -191,6 +193,33 @@ async def test_a_lost_answer_keeps_the_pieces_and_the_retry_takes_the_capture_ov
     assert await domain.create({"43243": 10}, create_always=True) == Created("100001-1", "100001", repeated=False)
     assert len(sandbox.ledger()) == 1
     assert await domain.shipments() == [("100001-1", "INVENTORY_ASSIGNED", 10)]
+
+
+async def test_a_creation_whose_place_another_one_took_begins_again(
+    domain: Domain, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal of an identical request empties what was begun, and another creation goes on with its number."""
+    mine, others = {"43243": 2}, {"43244": 1}
+    begun: list[Any] = []
+
+    async def begin_and_lose_it(connection: Any, creation: Creation, **told: Any) -> Any:
+        result = await begin(connection, creation, **told)
+        if not begun:
+            begun.append(result)
+            shipment_id = result["id"]
+            await queries("creation").empty_provisional(connection, shipment_id=shipment_id)
+            line = await connection.fetchval("SELECT id FROM order_lines WHERE line_id = '43244'")
+            await queries("creation").set_contents(
+                connection, shipment_id=shipment_id, order_line_ids=[line], quantities=[1]
+            )
+        return result
+
+    monkeypatch.setattr(create_shipment_module, "begin", begin_and_lose_it)
+    created = await domain.create(mine)
+    assert created.shipment_number == "100001-2"
+    assert await domain.shipments() == [("100001-1", "PROVISIONAL", 1), ("100001-2", "INVENTORY_ASSIGNED", 2)]
+    assert [entry["amount"] for entry in sandbox.ledger()] == [2 * 19900]
+    assert (await domain.create(others)).shipment_number == "100001-1"
 
 
 async def test_without_capture_the_completion_takes_the_money(domain: Domain, sandbox: Sandbox) -> None:
