@@ -88,24 +88,21 @@ class Children:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
-        user: str | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Child:
         """Start a process that is meant to run until it is stopped. Raise `StartError` if it cannot be executed."""
         with self._lock:
             if self._stop_requested:
                 raise Stopped
-            child = self._spawn(name, argv, env=env, user=user, stop_signal=stop_signal)
+            child = self._spawn(name, argv, env=env, stop_signal=stop_signal)
             self._started.append(child)
             remember(self._roster, {"children": [_roster_entry(each) for each in self._started]})
         threading.Thread(target=self._watch, args=(child,), name=f"watch {name}", daemon=True).start()
         return child
 
-    def run(
-        self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, user: str | None = None
-    ) -> str:
+    def run(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> str:
         """Run a process to its end and return its output. Raise `StartError` with the output's end if it fails."""
-        child = self._spawn(name, argv, env=env, user=user)
+        child = self._spawn(name, argv, env=env)
         try:
             while child.process.poll() is None:
                 if self._stop_requested:
@@ -163,7 +160,6 @@ class Children:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None,
-        user: str | None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Child:
         log = self._logs / f"{name}.log"
@@ -177,8 +173,6 @@ class Children:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=None if env is None else dict(env),
-                    user=user,
-                    extra_groups=None if user is None else [],
                     # Ctrl-C at the terminal is for the supervisor, which ends its children in order.
                     start_new_session=True,
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -26,10 +25,21 @@ _THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": 
 
 @dataclass(frozen=True, slots=True)
 class _Runner:
-    """How a server program that refuses to run as root is run: a command in front, or another user."""
+    """How to run a server program that refuses to run as root: behind a command, with its data given to `owner`."""
 
     prefix: tuple[str, ...] = ()
-    user: str | None = None
+    owner: str | None = None
+
+
+# In order of preference. In a user namespace of its own the server sees itself as an ordinary user, and on disk its
+# files stay root's. Where that is forbidden, as in most containers, it becomes `nobody`: if possible one that can enter
+# every folder, because the data may well be in root's home.
+_AS_NOBODY = ("setpriv", "--reuid=nobody", "--clear-groups")
+_RUNNERS_FOR_ROOT = (
+    _Runner(("unshare", "--user", "--map-user=1000", "--map-group=1000"), "root"),
+    _Runner((*_AS_NOBODY, "--regid=65534", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"), "nobody"),
+    _Runner((*_AS_NOBODY, "--regid=65534"), "nobody"),
+)
 
 
 def start_postgres(children: Children, folder: Path, *, throw_away: bool = False) -> str:
@@ -65,7 +75,6 @@ def start_postgres(children: Children, folder: Path, *, throw_away: bool = False
             str(cluster),
             *(part for name, value in configuration.items() for part in ("-c", f"{name}={value}")),
         ],
-        user=runner.user,
         # SIGINT is PostgreSQL's fast shutdown: it ends sessions instead of waiting for them.
         stop_signal=signal.SIGINT,
     )
@@ -109,9 +118,9 @@ def _create_cluster(
     draft.mkdir(mode=0o700)
     password_file = draft.with_name("password")
     write_private(password_file, password)
-    if runner.user:
+    if runner.owner:
         for path in (draft, password_file):
-            shutil.chown(path, runner.user)
+            shutil.chown(path, runner.owner)
     arguments = [
         "--encoding=UTF8",
         "--locale=C",
@@ -135,7 +144,6 @@ def _create_cluster(
                 *arguments,
                 *options,
             ],
-            user=runner.user,
         )
     finally:
         password_file.unlink()
@@ -145,51 +153,36 @@ def _create_cluster(
 def _runner(binaries: Path, folder: Path) -> _Runner:
     if os.geteuid() != 0:
         return _Runner()
-    # In a user namespace of its own the server sees itself as an ordinary user; on disk its files stay root's.
-    prefix = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-    if shutil.which("unshare") and _succeeds([*prefix, "true"]):
-        _hand_over(folder, "root")
-        return _Runner(prefix=prefix)
-    return _as_nobody(binaries, folder)
+    for runner in _RUNNERS_FOR_ROOT:
+        if _can_reach(runner, binaries, folder):
+            _hand_over(folder, runner)
+            return runner
+    raise StartError(
+        "PostgreSQL refuses to run as root, this machine allows no user namespaces, and the user `nobody` cannot reach"
+        f" {binaries} or {folder}. Run as an ordinary user, choose another --data-dir (and virtualenv) that every user"
+        " may enter, or set WAYBILL_DATABASE_URL to a server of yours."
+    )
 
 
-def _as_nobody(binaries: Path, folder: Path) -> _Runner:
-    try:
-        pwd.getpwnam("nobody")
-    except KeyError:
-        raise StartError(_refusal("there is no user `nobody` to run it as")) from None
-    for path in (binaries / "postgres", folder):
-        if not _succeeds(["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)], user="nobody"):
-            raise StartError(_refusal(f"the user `nobody` cannot reach {path}"))
-    _hand_over(folder, "nobody")
-    return _Runner(user="nobody")
+def _can_reach(runner: _Runner, binaries: Path, folder: Path) -> bool:
+    # The server looks for its own programs by access(), as `test` does, which knows no capabilities.
+    return _succeeds([*runner.prefix, "test", "-x", str(binaries / "postgres")]) and _succeeds(
+        [*runner.prefix, "ls", "-d", f"{folder}/."]
+    )
 
 
-def _hand_over(folder: Path, user: str) -> None:
+def _hand_over(folder: Path, runner: _Runner) -> None:
     # The folder may come from a start under other circumstances, and the server wants to own its files.
-    if folder.owner() != user:
+    if runner.owner and folder.owner() != runner.owner:
         for path in (folder, *folder.rglob("*")):
-            os.lchown(path, pwd.getpwnam(user).pw_uid, -1)
+            shutil.chown(path, runner.owner)
 
 
-def _refusal(reason: str) -> str:
-    return (
-        f"PostgreSQL refuses to run as root, this machine allows no user namespaces, and {reason}."
-        " Run as an ordinary user, choose another --data-dir (and virtualenv) that every user may enter,"
-        " or set WAYBILL_DATABASE_URL to a server of yours."
-    )
-
-
-def _succeeds(argv: Sequence[str], *, user: str | None = None) -> bool:
-    result = subprocess.run(
-        argv,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        user=user,
-        extra_groups=None if user is None else [],
-    )
-    return result.returncode == 0
+def _succeeds(argv: Sequence[str]) -> bool:
+    try:
+        return subprocess.run(argv, check=False, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def _drop_stale_pid_file(cluster: Path) -> None:

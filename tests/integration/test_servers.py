@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from service.dev import servers_postgres
@@ -24,15 +26,6 @@ def children(tmp_path: Path) -> Iterator[Children]:
         yield started
     finally:
         started.stop_all(at_once=True)
-
-
-@pytest.fixture
-def open_to_all(children: Children) -> Iterator[Path]:
-    """A folder that every user may enter, unlike `tmp_path`."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-        children.stop_all(at_once=True)
 
 
 async def fetch(url: str, statement: str) -> str:
@@ -83,22 +76,52 @@ def everybody_may_enter(path: Path) -> bool:
 
 if os.geteuid() == 0:  # only root has to become somebody else
 
+    @pytest.fixture
+    def tools(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+        """A PATH without `unshare`; return its folder."""
+        folder = Path(tempfile.mkdtemp(dir="/tmp"))
+        folder.chmod(0o755)
+        for tool in ("setpriv", "test", "ls"):
+            found = shutil.which(tool)
+            assert found
+            (folder / tool).symlink_to(found)
+        monkeypatch.setenv("PATH", str(folder))
+        yield folder
+        shutil.rmtree(folder)
+
+    @pytest.mark.usefixtures("tools")
     async def test_root_without_user_namespaces_becomes_nobody(
-        children: Children, monkeypatch: pytest.MonkeyPatch, open_to_all: Path, tmp_path: Path
+        children: Children, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setenv("PATH", str(tmp_path / "nothing, so no unshare either"))
+        private = tmp_path / "private"
+        private.mkdir(mode=0o700)
+        if not everybody_may_enter(Path(sys.prefix) / "lib"):
+            with pytest.raises(StartError, match=f"cannot reach {sys.prefix}"):
+                start_postgres(children, private / "postgres")
+            return
+        url = start_postgres(children, private / "postgres")
+        assert (private / "postgres" / "cluster").owner() == "nobody"
+        assert psutil.Process(children.pids["postgres"]).username() == "nobody"
+        await fetch(url, "CREATE TABLE kept ()")
+        children.stop_all(at_once=True)
+
+        monkeypatch.undo()
+        again = Children(roster=tmp_path / "roster.json", logs=tmp_path / "logs")
+        try:
+            assert start_postgres(again, private / "postgres") == url
+            assert await fetch(url, "SELECT to_regclass('kept')") == "kept"
+        finally:
+            again.stop_all(at_once=True)
+
+    def test_a_nobody_who_cannot_reach_the_data_is_told(children: Children, tools: Path, tmp_path: Path) -> None:
+        setpriv = (tools / "setpriv").readlink()
+        (tools / "setpriv").unlink()
+        (tools / "setpriv").write_text(f'#!/bin/sh\ncase "$*" in *ambient*) exit 1 ;; esac\nexec {setpriv} "$@"\n')
+        (tools / "setpriv").chmod(0o755)
         private = tmp_path / "private"
         private.mkdir(mode=0o700)
         with pytest.raises(StartError, match=r"the user `nobody` cannot reach .* choose another --data-dir"):
             start_postgres(children, private / "postgres")
-
-        if everybody_may_enter(Path(sys.prefix) / "lib"):
-            url = start_postgres(children, open_to_all, throw_away=True)
-            assert (open_to_all / "cluster").owner() == "nobody"
-            assert await fetch(url, "SELECT 1") == "1"
-        else:
-            with pytest.raises(StartError, match=f"cannot reach {sys.prefix}"):
-                start_postgres(children, open_to_all, throw_away=True)
 
 
 def test_missing_binaries_are_told(children: Children, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
