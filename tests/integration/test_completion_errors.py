@@ -191,10 +191,12 @@ async def test_a_bug_is_500_without_its_text(api: Api, pool: Pool, capsys: pytes
     assert (answer.status, answer.body) == (500, {"error": "Internal server error."})
 
 
-async def test_the_database_is_down_and_comes_back(api: Api, pool: Pool, settings: Settings, shipment: None) -> None:
+async def test_the_database_is_down_and_comes_back(
+    api: Api, pool: Pool, database_settings: Settings, shipment: None
+) -> None:
     assert (await api.call("GET", "/readyz")).status == 200
-    name = settings.database_url.rsplit("/", 1)[1]
-    admin = await asyncpg.connect(settings.database_url.rsplit("/", 1)[0] + "/postgres")
+    name = database_settings.database_url.rsplit("/", 1)[1]
+    admin = await asyncpg.connect(database_settings.database_url.rsplit("/", 1)[0] + "/postgres")
     try:
         await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)

@@ -69,9 +69,9 @@ async def serve_api(settings: Settings, pool: asyncpg.Pool[asyncpg.Record]) -> A
 
 
 @pytest.fixture
-async def api_settings(settings: Settings, sandbox: Sandbox) -> Settings:
+async def api_settings(database_settings: Settings, sandbox: Sandbox) -> Settings:
     """Settings of an API that captures at the test's sandbox provider."""
-    return settings.model_copy(update={"payment_url": sandbox.url})
+    return Settings(database_url=database_settings.database_url, payment_url=sandbox.url)
 
 
 @pytest.fixture
