@@ -93,8 +93,9 @@ async def test_a_handler_outlives_the_connection_and_its_message_is_not_handled_
         recorder.go_on.set()
         await recorder.ended(1)
         await worker.start_consuming()
-        await topic.wait_for_depth(WORK, 0)
-    assert len(recorder.deliveries) == 1
+        await topic.tell(SHIPMENT)  # is delivered after the one that comes again
+        await recorder.ended(2)
+    assert len({delivery.event_id for delivery in recorder.deliveries}) == len(recorder.deliveries) == 2
     async with open_topic(brief.amqp_url) as topic:
         assert [await topic.depth(queue) for queue in (WORK, f"{WORK}.retry.1s", DEAD)] == [0, 0, 0]
 
