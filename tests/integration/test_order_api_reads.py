@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -526,3 +528,31 @@ async def test_links_lead_where_the_service_is_seen_from_outside(api_settings: S
     async with serve_api(settings, pool) as api:
         [row] = (await listed(api, "/shipments")).body["shipments"]
     assert row["proforma"].startswith("https://shop.example.com/waybill/documents/100001-1/proforma.pdf?token=")
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("shop.example.com", "http://shop.example.com"),
+        ("shop_api:8080", "http://shop_api:8080"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        *((host, None) for host in ("", "a b", "[::1", "x:99999999", "a/b", "me@host", "<b>", 'a"b', "a?b", "h\u00e9")),
+    ],
+)
+async def test_links_lead_to_the_address_that_the_caller_used(
+    linking: Api, pool: Pool, host: str, base: str | None
+) -> None:
+    """What is no address is no reason to fail either: a shipment may just have been created."""
+    await insert_order(pool)
+    body = json.dumps({"order": "100001", "products": {"43243": 1}, "capture": False})
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(linking.url.rpartition(":")[2]))
+    head = f"POST {BASE}/shipments HTTP/1.1\r\nHost: {host}\r\nAPI-Authorization: {linking.key.secret}\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode())
+    answer = json.loads((await reader.read()).partition(b"\r\n\r\n")[2])
+    writer.close()
+    await writer.wait_closed()
+    assert (answer["status"], answer["shipment"]) == ("ok", "100001-1")
+    if base is None:
+        assert set(answer) == {"status", "order", "shipment"}
+    else:
+        assert answer["proforma"].startswith(f"{base}/documents/100001-1/proforma.pdf?token=")
