@@ -19,7 +19,7 @@ run: environment broker
 
 test: environment broker
 	@command -v curl >/dev/null || scripts/install-packages curl
-	@exec .venv/bin/pytest $(ARGS)
+	@exec .venv/bin/pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: environment
 	.venv/bin/ruff check .

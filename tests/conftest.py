@@ -23,6 +23,7 @@ from tests.support.vhosts import fresh_vhost
 pytest_plugins = ["tests.support.sandbox", "tests.support.api"]
 
 _SERVERS = pytest.StashKey[str]()
+_OPEN_SERVERS = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure() -> None:
@@ -31,6 +32,25 @@ def pytest_configure() -> None:
     # A developer's own settings must not decide what the tests see.
     for name in [name for name in os.environ if name.startswith("WAYBILL_") and not name.startswith("WAYBILL_TEST_")]:
         del os.environ[name]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # With several test processes (-n), the one that directs them opens the servers for all, and they find the
+    # addresses in the environment.
+    config = session.config
+    if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
+        config.stash[_OPEN_SERVERS] = ExitStack()
+        try:
+            opened = config.stash[_OPEN_SERVERS].enter_context(open_servers())
+        except StartError as error:
+            pytest.exit(f"no servers to test against: {error}", returncode=3)
+        config.stash[_SERVERS] = opened.origin
+        os.environ.update(opened.environment())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _OPEN_SERVERS in config.stash:
+        config.stash[_OPEN_SERVERS].close()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

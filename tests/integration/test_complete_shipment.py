@@ -284,19 +284,25 @@ async def test_a_lock_that_is_not_freed_in_time_is_503(api_settings: Settings, p
 async def test_a_drained_pool_is_503_and_a_repeated_shipment_cannot_drain_it(
     api_settings: Settings, pool: Pool, sandbox: Sandbox
 ) -> None:
-    settings = api_settings.model_copy(update={"database_pool_size": 2, "database_acquire_timeout_s": 0.2})
-    order = await insert_order(pool, payment_authorization="sandbox:slow:1500", lines=(Line(quantity=3),))
+    settings = api_settings.model_copy(update={"database_pool_size": 2, "database_acquire_timeout_s": 1})
+    order = await insert_order(pool, payment_authorization="sandbox:slow:4000", lines=(Line(quantity=3),))
     for n in (1, 2):
         await insert_shipment(pool, order, n=n, quantities={"43243": 1})
     other = await insert_order(pool, "100002")
     await insert_shipment(pool, other)
     async with serve_api(settings, pool) as api, asyncio.TaskGroup() as group:
+        assert (await api.complete("none")).status == 404  # the key is known from here on
         repeated = [group.create_task(api.complete("100001-1")) for _ in range(20)]
         await until(lambda: pool.fetchval("SELECT count(*) FROM captures"))
         # Twenty calls for one shipment hold one connection between them.
         assert (await api.complete("100002-1")).status == 200
         second = group.create_task(api.complete("100001-2"))
-        await until(lambda: pool.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
+        await until(
+            lambda: pool.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
         drained = await api.complete("100002-1")
         assert (drained.status, "Retry-After" in drained.headers) == (503, True)
     assert Counter(task.result().status for task in repeated) == {200: 1, 409: 19}

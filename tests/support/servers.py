@@ -23,7 +23,12 @@ FOLDER_PREFIX = "waybill-tests-"
 MEMORY = Path("/dev/shm")
 MEMORY_WANTED = 4 * 1024**3
 
-# Addresses by the field of `Servers` that they fill.
+# The variables that name servers, and addresses, by the field of `Servers` that they fill.
+VARIABLES = {
+    "database_admin_url": "WAYBILL_TEST_DATABASE_URL",
+    "amqp_url": "WAYBILL_TEST_AMQP_URL",
+    "amqp_management_url": "WAYBILL_TEST_AMQP_MANAGEMENT_URL",
+}
 Addresses = dict[str, str]
 
 
@@ -35,6 +40,10 @@ class Servers:
     amqp_url: str
     amqp_management_url: str
     origin: str
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which another test process finds these servers."""
+        return {variable: getattr(self, name) for name, variable in VARIABLES.items()}
 
 
 @contextmanager
@@ -60,12 +69,7 @@ def _complete(found: Addresses) -> bool:
 
 
 def _from_environment() -> Addresses:
-    variables = {
-        "database_admin_url": "WAYBILL_TEST_DATABASE_URL",
-        "amqp_url": "WAYBILL_TEST_AMQP_URL",
-        "amqp_management_url": "WAYBILL_TEST_AMQP_MANAGEMENT_URL",
-    }
-    found = {name: os.environ[variable] for name, variable in variables.items() if os.environ.get(variable)}
+    found = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
     if ("amqp_url" in found) != ("amqp_management_url" in found):
         raise StartError("set both of WAYBILL_TEST_AMQP_URL and WAYBILL_TEST_AMQP_MANAGEMENT_URL, or neither")
     return found
