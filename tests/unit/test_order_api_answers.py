@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -69,6 +69,7 @@ def test_the_shape_of_the_xml() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
 def test_the_xml_says_what_the_json_says(body: dict[str, Any]) -> None:
     assert_same(to_xml(body), json.loads(json.dumps(body)))

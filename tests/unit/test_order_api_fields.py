@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from schemas.order_api import CaptureRequest, CompleteRequest, CreateRequest, UpdateRequest
 from schemas.order_api_fields import MAX_COMMENT, MAX_PACKAGES
 from schemas.problems import problems_of
 
+MODELS: list[type[BaseModel]] = [CompleteRequest, CreateRequest, UpdateRequest, CaptureRequest]
 CREATE: dict[str, Any] = {"order": 5, "products": {"1": 1}}
 
 
@@ -155,7 +159,28 @@ def test_each_wrong_field_is_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", [CompleteRequest, CreateRequest, UpdateRequest, CaptureRequest])
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from([10**400, "9" * 5000, "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = [info.alias or name for model in MODELS for name, info in model.model_fields.items()]
+
+
+@settings(deadline=None)
+@given(st.sampled_from(MODELS), st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=6))
+def test_any_json_is_read_or_refused(model: type[BaseModel], fields: dict[str, Any]) -> None:
+    # Anything else would be a 500.
+    with suppress(ValidationError):
+        model.model_validate({"shipment": "1-1", "order": 1, "products": {"1": 1}} | fields)
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_the_examples_of_the_documents_are_valid(model: type[BaseModel]) -> None:
     schema = model.model_json_schema()
     for example in schema["examples"]:
