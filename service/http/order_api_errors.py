@@ -48,8 +48,6 @@ MESSAGES: dict[type[WaybillError], str] = {
     ),
     TemporarilyUnavailable: "temporarily unavailable, repeat the request later",
 }
-
-
 HTTP_MESSAGES = {404: "path does not exist", 405: "method is not allowed"}
 
 T = TypeVar("T")
