@@ -15,7 +15,8 @@ from aiohttp.abc import AbstractResolver
 import sql
 from consumers.webhooks.answer import Answer
 from consumers.webhooks.client import Client
-from consumers.webhooks.message import sample_message, signing_keys
+from consumers.webhooks.due import signing_keys
+from consumers.webhooks.message import sample_message
 from consumers.webhooks.reach import Reach
 from consumers.webhooks.signature import new_secret, show_secret
 from consumers.webhooks.target import check_target, parse_target
@@ -204,7 +205,9 @@ async def try_endpoint(connection: PooledConnection, endpoint_id: str, *, client
     endpoint = await sql.queries("webhooks").find_endpoint(connection, id=endpoint_id)
     if endpoint is None:
         raise EndpointNotFound(endpoint_id)
-    return await client.send(endpoint["url"], sample_message(signing_keys(endpoint)))
+    return await client.send(
+        endpoint["url"], sample_message(signing_keys(endpoint["secret"], endpoint["previous_secret"]))
+    )
 
 
 async def list_deliveries(

@@ -15,7 +15,7 @@ LONGEST_PAUSE_S: Final = 3600.0
 LONGEST_EXCERPT: Final = 500
 
 _PAUSING: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-_UNPRINTABLE = re.compile(r"[^\S ]+|[\x00-\x1f\x7f-\x9f]+")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float:
 
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body as one line that can be stored and shown."""
-    return _UNPRINTABLE.sub(" ", body.decode("utf-8", "replace")).strip()[:LONGEST_EXCERPT]
+    return _BLANK.sub(" ", body.decode("utf-8", "replace")).strip()[:LONGEST_EXCERPT]
 
 
 def _reason(answer: Answer) -> str:

@@ -16,6 +16,7 @@ from consumers.delivery import trace_id_of
 from consumers.inbox import Pool
 from consumers.webhooks.answer import Accepted, Answer, Failed, Verdict, judge
 from consumers.webhooks.client import Client
+from consumers.webhooks.due import Due
 from consumers.webhooks.message import event_message
 
 FIRST_BACKOFF_S: Final = 0.2
@@ -35,27 +36,27 @@ DATABASE_ERRORS: Final = (
 log = structlog.get_logger()
 
 
-async def request(client: Client, delivery: Any) -> Answer:  # noqa: ANN401 - a row of claim_due
+async def request(client: Client, due: Due) -> Answer:
     """Send the webhook. Never raises for what happens on the way."""
     clock = asyncio.get_running_loop().time
     began = clock()
     try:
-        return await client.send(delivery["url"], event_message(delivery))
+        return await client.send(due.url, event_message(due))
     except Exception as error:
         # A bug of ours is a failed attempt too, or it would be met again and again without end.
-        log.exception("webhook_not_sent", event_id=str(delivery["event_id"]), endpoint_id=delivery["endpoint_id"])
+        log.exception("webhook_not_sent", event_id=str(due.event_id), endpoint_id=due.endpoint_id)
         return Answer(clock() - began, error=f"unexpected {type(error).__name__}")
 
 
-def decide(answer: Answer, delivery: Any, delays_s: Sequence[float]) -> Verdict:  # noqa: ANN401 - a row of claim_due
+def decide(answer: Answer, due: Due, delays_s: Sequence[float]) -> Verdict:
     """Return what follows from `answer`, with some jitter."""
     stretch = 1 + random.uniform(0, MOST_STRETCH)  # noqa: S311 - spreads load, guards no secret
-    return judge(answer, failures=delivery["failures"], delays_s=delays_s, stretch=stretch)
+    return judge(answer, failures=due.failures, delays_s=delays_s, stretch=stretch)
 
 
 async def record(
     pool: Pool,
-    delivery: Any,  # noqa: ANN401 - a row of claim_due
+    due: Due,
     answer: Answer,
     verdict: Verdict,
     *,
@@ -67,27 +68,27 @@ async def record(
     backoff_s = FIRST_BACKOFF_S
     written = None
     with bound_contextvars(
-        event_id=str(delivery["event_id"]),
-        request_id=delivery["request_id"],
-        trace_id=trace_id_of(delivery["traceparent"]),
-        endpoint_id=delivery["endpoint_id"],
-        partner=delivery["partner"],
+        event_id=str(due.event_id),
+        request_id=due.request_id,
+        trace_id=trace_id_of(due.traceparent),
+        endpoint_id=due.endpoint_id,
+        partner=due.partner,
     ):
         while written is None:
             try:
                 async with asyncio.timeout(QUERY_TIMEOUT_S):
-                    written = await _write(pool, delivery, answer, verdict, disable_after_s=disable_after_s) or {}
+                    written = await _write(pool, due, answer, verdict, disable_after_s=disable_after_s) or {}
             except DATABASE_ERRORS as error:
                 if clock() + backoff_s > until:
                     log.warning("webhook_result_lost", reason=f"database: {type(error).__name__}")
                     return
                 await asyncio.sleep(backoff_s)
                 backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
-        _tell(delivery, answer, verdict, written)
+        _tell(due, answer, verdict, written)
 
 
-async def _write(pool: Pool, delivery: Any, answer: Answer, verdict: Verdict, *, disable_after_s: float) -> Any:  # noqa: ANN401 - rows
-    common = {"id": delivery["id"], "took_s": answer.took_s, "code": answer.code, "excerpt": answer.excerpt}
+async def _write(pool: Pool, due: Due, answer: Answer, verdict: Verdict, *, disable_after_s: float) -> Any:  # noqa: ANN401 - a row
+    common = {"id": due.id, "took_s": answer.took_s, "code": answer.code, "excerpt": answer.excerpt}
     match verdict:
         case Accepted():
             return await sql.queries("webhooks").record_success(pool, **common)
@@ -95,7 +96,7 @@ async def _write(pool: Pool, delivery: Any, answer: Answer, verdict: Verdict, *,
             return await sql.queries("webhooks").record_failure(
                 pool,
                 **common,
-                lease=delivery["lease"],
+                lease=due.lease,
                 error=verdict.reason,
                 retry_in_s=verdict.retry_in_s,
                 pause_s=verdict.pause_s,
@@ -106,11 +107,11 @@ async def _write(pool: Pool, delivery: Any, answer: Answer, verdict: Verdict, *,
             assert_never(verdict)
 
 
-def _tell(delivery: Any, answer: Answer, verdict: Verdict, written: Any) -> None:  # noqa: ANN401 - rows
+def _tell(due: Due, answer: Answer, verdict: Verdict, written: Any) -> None:  # noqa: ANN401 - a row
     line = log.bind(
-        type=delivery["type"],
-        shipment_number=delivery["subject"],
-        delivery_id=delivery["id"],
+        type=due.type,
+        shipment_number=due.subject,
+        delivery_id=due.id,
         # Unknown if somebody else has settled it, or it was removed.
         attempt=written.get("attempts"),
         code=answer.code,

@@ -104,6 +104,7 @@ async def open_client(reach: Reach, *, resolver: AbstractResolver, timeout_s: fl
     """Open a client that reaches what `reach` permits. `timeout_s` bounds a request up to the answer's headers."""
     async with AsyncExitStack() as stack:
         sessions = {}
+        certificates = ssl.create_default_context()
         for scheme in ("http", "https"):
             connector = aiohttp.TCPConnector(
                 # For names and literal addresses alike, with the very address that is connected to: whatever a name
@@ -113,7 +114,7 @@ async def open_client(reach: Reach, *, resolver: AbstractResolver, timeout_s: fl
                 # A connection kept too long fails a webhook that would have arrived.
                 force_close=True,
                 limit=0,
-                ssl=ssl.create_default_context(),
+                ssl=certificates,
             )
             sessions[scheme] = await stack.enter_async_context(
                 aiohttp.ClientSession(
@@ -132,9 +133,7 @@ def _guard(reach: Reach, *, encrypted: bool) -> Callable[[Any], socket.socket]:
         family, kind, protocol, _, address = address_info
         if not reach.permits(str(address[0]), encrypted=encrypted):
             # The same words for each of a name's addresses, or the library would fold them into a text.
-            raise AddressRefused(
-                "not a public address" if encrypted else "not an address that is allowed without https"
-            )
+            raise AddressRefused("not public" if encrypted else "not allowed without https")
         return socket.socket(family, kind, protocol)
 
     return make_socket
@@ -157,7 +156,7 @@ def _told(error: Exception, timeout_s: float) -> str:
         case aiohttp.ClientConnectorCertificateError():
             told = f"the certificate is not valid: {_short(error.certificate_error)}"
         case aiohttp.ClientConnectorError() if isinstance(error.os_error, AddressRefused):
-            told = f"the host is at {error.os_error}"
+            told = f"the host's address is {error.os_error}"
         case aiohttp.ClientConnectorError():
             told = f"no connection: {_short(error.os_error)}"
         case TimeoutError():

@@ -43,7 +43,7 @@ class WebhookHandler:
     reach: Reach
     resolver: AbstractResolver
     pace: Pace
-    due: asyncio.Event = field(default_factory=asyncio.Event)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
     # For claiming and recording; requests need none.
     connections: int = 4
 
@@ -61,7 +61,7 @@ class WebhookHandler:
     async def beside(self, pool: Pool, stop: asyncio.Event) -> AsyncIterator[None]:
         """Send while the block runs, until `stop`."""
         async with open_client(self.reach, resolver=self.resolver, timeout_s=self.pace.timeout_s) as client:
-            sender = Sender(pool, client, pace=self.pace, due=self.due)
+            sender = Sender(pool, client, pace=self.pace, wake=self.wake)
             sending = asyncio.create_task(sender.run(stop))
             # It ends by itself only if it fails; then the process is of no use.
             sending.add_done_callback(lambda _: stop.set())
@@ -75,4 +75,4 @@ class WebhookHandler:
         # The commit comes after us, in the task that handles this message: when that ends, the rows are there to see.
         task = asyncio.current_task()
         if task is not None:
-            task.add_done_callback(lambda _: self.due.set())
+            task.add_done_callback(lambda _: self.wake.set())

@@ -41,12 +41,12 @@ class Lanes:
         self._lanes.setdefault(endpoint_id, _Lane()).running.append(began)
         return began
 
-    def end(self, endpoint_id: str, began: float, *, failed: bool) -> None:
-        """Count a request that has ended."""
+    def end(self, endpoint_id: str, began: float, *, failed: bool, took_s: float) -> None:
+        """Count a request that has ended; its receiver took `took_s`."""
         lane = self._lanes[endpoint_id]
         lane.running.remove(began)
         lane.failed_last = failed
-        lane.slow_last = self._clock() - began > SLOW_S
+        lane.slow_last = took_s > SLOW_S
         if not (lane.running or lane.failed_last or lane.slow_last):
             del self._lanes[endpoint_id]
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid4
 
+from consumers.delivery import trace_id_of
+from consumers.webhooks.due import Due
 from consumers.webhooks.signature import sign
 from schemas.events import EventType
 
 TEST_TYPE: Final = "waybill.test"
 USER_AGENT: Final = f"Waybill/{version('waybill')}"
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}(-[0-9a-f]+)+")
 # An event without a shipment, in the envelope of the others, so that a receiver parses it as it parses them.
 _TEST_BODY: Final = '{"eventType":{"@class":"OrderEvent","name":"WAYBILL_TEST"},"guid":"test","data":{}}'
 
@@ -44,18 +44,15 @@ class Message:
         }
 
 
-def event_message(delivery: Any) -> Message:  # noqa: ANN401 - a row of claim_due, read by its column names
+def event_message(due: Due) -> Message:
     """Build the webhook of an event. Its id is the event's, so that the receiver knows a repetition."""
     attributes = _attributes(
-        event_id=delivery["event_id"],
-        kind=delivery["type"],
-        source=f"/waybill/{delivery['store']}",
-        occurred_at=delivery["occurred_at"],
+        event_id=due.event_id, kind=due.type, source=f"/waybill/{due.store}", occurred_at=due.occurred_at
     )
-    attributes |= {"ce-subject": delivery["subject"], "ce-dataschema": EventType(delivery["type"]).schema_id}
-    if _TRACEPARENT.fullmatch(delivery["traceparent"]):
-        attributes["traceparent"] = delivery["traceparent"]
-    return Message(str(delivery["event_id"]), delivery["body"], attributes, signing_keys(delivery))
+    attributes |= {"ce-subject": due.subject, "ce-dataschema": EventType(due.type).schema_id}
+    if trace_id_of(due.traceparent):
+        attributes["traceparent"] = due.traceparent
+    return Message(str(due.event_id), due.body, attributes, due.keys)
 
 
 def sample_message(keys: Sequence[bytes]) -> Message:
@@ -63,12 +60,6 @@ def sample_message(keys: Sequence[bytes]) -> Message:
     event_id = uuid4()
     attributes = _attributes(event_id=event_id, kind=TEST_TYPE, source="/waybill", occurred_at=datetime.now(UTC))
     return Message(str(event_id), _TEST_BODY, attributes, keys)
-
-
-def signing_keys(endpoint: Any) -> tuple[bytes, ...]:  # noqa: ANN401 - any row with the two columns
-    """Return the secrets that are valid now, the newest first."""
-    previous = endpoint["previous_secret"]
-    return (endpoint["secret"], previous) if previous else (endpoint["secret"],)
 
 
 def _attributes(*, event_id: UUID, kind: str, source: str, occurred_at: datetime) -> dict[str, str]:

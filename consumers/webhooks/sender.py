@@ -10,15 +10,16 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 
 import sql
 from consumers.inbox import Pool
-from consumers.webhooks.answer import Accepted
+from consumers.webhooks.answer import Accepted, Answer
 from consumers.webhooks.attempt import DATABASE_ERRORS, FIRST_BACKOFF_S, LONGEST_BACKOFF_S, decide, record, request
 from consumers.webhooks.client import EXCERPT_TIMEOUT_S, Client
+from consumers.webhooks.due import Due, read_due
 from consumers.webhooks.lanes import Lanes
 
 # What a lease leaves for recording the result after the request, through a restart of the database too.
@@ -47,18 +48,18 @@ class Pace:
 
 
 class Sender:
-    """Sends what is due. `due` is to be set when something may have become so."""
+    """Sends what is due. `wake` is to be set when something may have become so."""
 
-    def __init__(self, pool: Pool, client: Client, *, pace: Pace, due: asyncio.Event) -> None:
+    def __init__(self, pool: Pool, client: Client, *, pace: Pace, wake: asyncio.Event) -> None:
         self._pool = pool
         self._client = client
         self._pace = pace
-        self._due = due
+        self._wake = wake
         self._clock = asyncio.get_running_loop().time
         self._lanes = Lanes(most=pace.concurrency, most_each=pace.concurrency_each, clock=self._clock)
         self._tasks: set[asyncio.Task[None]] = set()
         # Those of the tasks that wait for a receiver.
-        self._requests: dict[asyncio.Task[None], Any] = {}
+        self._requests: dict[asyncio.Task[None], Due] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Send until `stop`, through losses of the database; then let running requests end, for at most the grace."""
@@ -78,8 +79,8 @@ class Sender:
         started = 0
         for among_slow in (False, True) if slow else (False,):
             most = self._lanes.free_for_slow() if among_slow else self._lanes.free()
-            for delivery in await self._lease(slow, among_slow=among_slow, most=most) if most else []:
-                self._start(delivery)
+            for due in await self._lease(slow, among_slow=among_slow, most=most) if most else []:
+                self._start(due)
                 started += 1
         return started
 
@@ -88,7 +89,7 @@ class Sender:
         log.info("webhook_sender_started")
         while not stop.is_set():
             # Before the look, so that what is said during the look leads to another one.
-            self._due.clear()
+            self._wake.clear()
             try:
                 started = await self.start_due()
             except DATABASE_ERRORS as error:
@@ -98,16 +99,16 @@ class Sender:
                 continue
             backoff_s = FIRST_BACKOFF_S
             if not started and not stop.is_set():
-                await _wait_for(self._due, self._pace.poll_s)
+                await _wait_for(self._wake, self._pace.poll_s)
 
     async def _tell(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self._due.set()
+        self._wake.set()
 
-    async def _lease(self, slow: Sequence[str], *, among_slow: bool, most: int) -> list[Any]:
+    async def _lease(self, slow: Sequence[str], *, among_slow: bool, most: int) -> list[Due]:
         rooms = self._lanes.rooms()
         async with self._pool.acquire() as connection:
-            due = sql.queries("webhooks").claim_due(
+            rows = sql.queries("webhooks").claim_due(
                 connection,
                 endpoints=list(rooms),
                 rooms=list(rooms.values()),
@@ -117,34 +118,40 @@ class Sender:
                 most=most,
                 lease_s=self._pace.lease_s,
             )
-            return [row async for row in due]
+            return [read_due(row) async for row in rows]
 
-    def _start(self, delivery: Any) -> None:  # noqa: ANN401 - a row of claim_due
-        task = asyncio.create_task(self._deliver(delivery, self._lanes.begin(delivery["endpoint_id"])))
+    def _start(self, due: Due) -> None:
+        task = asyncio.create_task(self._deliver(due, self._lanes.begin(due.endpoint_id)))
         self._tasks.add(task)
-        self._requests[task] = delivery
+        self._requests[task] = due
         task.add_done_callback(self._ended)
 
-    async def _deliver(self, delivery: Any, began: float) -> None:  # noqa: ANN401 - a row of claim_due
-        accepted = False
+    async def _deliver(self, due: Due, began: float) -> None:
+        accepted, took_s = False, 0.0
         try:
-            answer = await request(self._client, delivery)
-            verdict = decide(answer, delivery, self._pace.retry_delays_s)
-            accepted = isinstance(verdict, Accepted)
+            answer = await self._request(due)
+            verdict = decide(answer, due, self._pace.retry_delays_s)
+            accepted, took_s = isinstance(verdict, Accepted), answer.took_s
+            await record(
+                self._pool,
+                due,
+                answer,
+                verdict,
+                disable_after_s=self._pace.disable_after_s,
+                until=began + self._pace.lease_s,
+            )
         finally:
-            self._lanes.end(delivery["endpoint_id"], began, failed=not accepted)
+            # Not before it is written down: the receiver may have asked for peace.
+            self._lanes.end(due.endpoint_id, began, failed=not accepted, took_s=took_s)
             # There is room again.
-            self._due.set()
+            self._wake.set()
+
+    async def _request(self, due: Due) -> Answer:
+        try:
+            return await request(self._client, due)
+        finally:
             if task := asyncio.current_task():
                 self._requests.pop(task)
-        await record(
-            self._pool,
-            delivery,
-            answer,
-            verdict,
-            disable_after_s=self._pace.disable_after_s,
-            until=began + self._pace.lease_s,
-        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -160,8 +167,8 @@ class Sender:
         await self._cancel(self._tasks)
         with suppress(*DATABASE_ERRORS):
             async with asyncio.timeout(CUT_TIMEOUT_S):
-                for delivery in cut.values():
-                    await sql.queries("webhooks").give_back(self._pool, id=delivery["id"], lease=delivery["lease"])
+                for due in cut.values():
+                    await sql.queries("webhooks").give_back(self._pool, id=due.id, lease=due.lease)
 
     async def _cancel(self, tasks: set[asyncio.Task[None]]) -> None:
         for task in tasks:

@@ -48,9 +48,9 @@ WITH named AS (
     SET lease = w.lease + 1, leased_until = now() + make_interval(secs => :lease_s)
     FROM chosen
     WHERE w.id = chosen.id
-    RETURNING w.id, w.endpoint_id, w.event_id, w.lease, w.attempts, w.failures, w.due_at
+    RETURNING w.id, w.endpoint_id, w.event_id, w.lease, w.failures, w.due_at
 )
-SELECT l.id, l.endpoint_id, l.event_id, l.lease, l.attempts, l.failures,
+SELECT l.id, l.endpoint_id, l.event_id, l.lease, l.failures,
        e.partner, e.url, e.secret, CASE WHEN e.previous_secret_until > now() THEN e.previous_secret END AS previous_secret,
        v.type, v.subject, v.body, v.body #>> '{data,store}' AS store, v.request_id, v.traceparent, v.occurred_at
 FROM leased l
@@ -68,7 +68,7 @@ WITH delivery AS (
     RETURNING id, endpoint_id, attempts
 ), attempt AS (
     INSERT INTO webhook_attempts (delivery_id, n, began_at, duration_ms, code, excerpt)
-    SELECT id, attempts, clock_timestamp() - make_interval(secs => :took_s), round(:took_s * 1000), :code, :excerpt
+    SELECT id, attempts, now() - make_interval(secs => :took_s), round(:took_s * 1000), :code, :excerpt
     FROM delivery
 ), endpoint AS (
     UPDATE webhook_endpoints e
@@ -86,7 +86,7 @@ WITH delivery AS (
     SET status = CASE WHEN :retry_in_s::float8 IS NULL THEN 'FAILED' ELSE 'PENDING' END,
         settled_at = CASE WHEN :retry_in_s::float8 IS NULL THEN now() END,
         due_at = CASE WHEN :retry_in_s::float8 IS NULL THEN due_at
-                      ELSE clock_timestamp() + make_interval(secs => :retry_in_s::float8) END,
+                      ELSE now() + make_interval(secs => :retry_in_s::float8) END,
         attempts = attempts + 1,
         failures = failures + 1,
         leased_until = NULL
@@ -94,7 +94,7 @@ WITH delivery AS (
     RETURNING id, endpoint_id, attempts
 ), attempt AS (
     INSERT INTO webhook_attempts (delivery_id, n, began_at, duration_ms, code, error, excerpt)
-    SELECT id, attempts, clock_timestamp() - make_interval(secs => :took_s), round(:took_s * 1000), :code, :error, :excerpt
+    SELECT id, attempts, now() - make_interval(secs => :took_s), round(:took_s * 1000), :code, :error, :excerpt
     FROM delivery
 ), endpoint AS (
     UPDATE webhook_endpoints e
