@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from schemas.fields import Code
 from schemas.orders import IntakeOrder
+from schemas.problems import NAMES_ITS_FIELDS
 
 
 class OrderEventType(StrEnum):
@@ -59,11 +60,13 @@ class OrderEvent(BaseModel):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        problems = []
         if self.data.order_number not in {None, self.guid}:
-            raise PydanticCustomError("guid", "guid and data.orderNumber: expected the same number")
-        if self.kind is OrderEventType.RELEASED:
-            if self.data.status == "ONHOLD":
-                raise PydanticCustomError("held", "data.status: a released order is not ONHOLD")
-            if self.data.waiting_for_payment:
-                raise PydanticCustomError("unpaid", "data.waitingForPayment: a released order is not waiting")
+            problems.append("guid, data.orderNumber: expected the same number")
+        if self.kind is OrderEventType.RELEASED and self.data.status == "ONHOLD":
+            problems.append("data.status: a released order is not ONHOLD")
+        if self.kind is OrderEventType.RELEASED and self.data.waiting_for_payment:
+            problems.append("data.waitingForPayment: a released order is not waiting for its payment")
+        if problems:
+            raise PydanticCustomError(NAMES_ITS_FIELDS, "{problems}", {"problems": "; ".join(problems)})
         return self

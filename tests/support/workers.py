@@ -12,7 +12,7 @@ from consumers.broker import Broker
 from consumers.delivery import Delivery
 from consumers.inbox import Handler
 from consumers.outcome import Done, Handled
-from consumers.registry import CONSUMERS
+from consumers.registry import CONSUMERS, Consumer
 from consumers.runtime import run
 from consumers.work import Work
 from schemas.topology import ConsumerTopology
@@ -41,17 +41,25 @@ class Worker:
 async def working(
     settings: Settings,
     *,
+    consumer: Consumer = EMAIL,
     handler: Handler | None = None,
-    around: Callable[[Handler], Handler] = lambda mailing: mailing,
+    around: Callable[[Handler], Handler] = lambda handling: handling,
     grace_s: float = 10,
 ) -> AsyncIterator[Worker]:
-    """Run the mail consumer, or `handler` in its place, until the block ends. `around` wraps the mail handler."""
-    worker = Worker(EMAIL.topology(settings.worker_retry_delays_s))
+    """Run a consumer, or `handler` in place of its own, until the block ends. `around` wraps its own handler."""
+    worker = Worker(consumer.topology(settings.worker_retry_delays_s))
     async with (
-        EMAIL.open_handler(settings, USE_CASES) as mailing,
+        consumer.open_handler(settings, USE_CASES) as handling,
         open_pool(settings, name="worker", size=settings.worker_concurrency + 1) as pool,
     ):
-        work = Work(worker.topology, pool, handler or around(mailing), settings.worker_handler_timeout_s)
+        work = Work(
+            worker.topology,
+            pool,
+            handler or around(handling),
+            settings.worker_handler_timeout_s,
+            read=consumer.read,
+            subject=consumer.subject,
+        )
         broker = Broker(settings.amqp_url, settings.worker_concurrency, settings.publish_timeout_s, grace_s)
         running = asyncio.create_task(run(broker, work, stop=worker.stop, consuming=worker.consuming))
         ready = asyncio.create_task(worker.start_consuming())
