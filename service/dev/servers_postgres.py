@@ -20,7 +20,14 @@ from service.dev.private_files import free_port, recall, remember, write_private
 
 USER = "waybill"
 # What a crash may lose or tear: nothing in development, everything in tests, whose data nobody wants back.
-_THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "300"}
+_THROW_AWAY = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_connections": "300",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,9 @@ class Databases:
     def fresh(self, *, migrated: bool = True) -> Iterator[str]:
         """Provide the URL of a database of one's own; its sessions are ended with the block."""
         name = f"waybill_test_{self._run}_{secrets.token_hex(6)}"
-        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{self._template if migrated else "template0"}"')
+        template = self._template if migrated else "template0"
+        # Copying files instead of logging blocks takes half the time on a server that need not sync them.
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         try:
             yield self.url(name)
         finally:
