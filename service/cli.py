@@ -21,6 +21,7 @@ COMMANDS = {
     "migrate": "service.commands.migrate:migrate",
     "orders": "service.commands.orders:app",
     "queues": "service.commands.queues:queues",
+    "reconcile": "service.commands.reconcile:reconcile",
     "relay": "service.commands.relay:relay",
     "sandbox-provider": "service.commands.sandbox_provider:sandbox_provider",
     "stores": "service.commands.stores:app",
