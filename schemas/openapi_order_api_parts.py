@@ -10,10 +10,12 @@ from openapi_pydantic import Example, Header, MediaType, Parameter, Response, Sc
 from openapi_pydantic.util import PydanticSchema
 from pydantic import BaseModel
 
-from schemas.openapi import request_headers
+from schemas.openapi import SECURITY_SCHEMES, request_headers
 from schemas.order_api_results import NotAllowed, Refusal
 
 Examples = Mapping[str, Mapping[str, Any]]
+
+SECURITY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
 
 _TEXT = Schema(type="string")
 _SECONDS = Schema(type="integer", minimum=1)
@@ -49,10 +51,9 @@ class Answers:
         """Return the 200 of a call that may also be refused."""
         return self.made([model, Refusal], description, examples)
 
-    def error(self, description: str, *messages: str) -> Response:
-        """Return an error in the contract's words."""
-        examples = {f"example{n}": {"status": "no", "msg": text} for n, text in enumerate(messages, start=1)}
-        return self.made([Refusal], description, examples)
+    def error(self, description: str, message: str) -> Response:
+        """Return an error in the contract's words, with an example of its `msg`."""
+        return self.made([Refusal], description, {"no": {"status": "no", "msg": message}})
 
     def errors(self, scope: str, *, body: bool, wrong: str) -> dict[str, Response]:
         """Return the errors of a call that needs `scope`; `wrong` is an example of what a 400 says."""
@@ -136,3 +137,8 @@ def _parameter(name: str, place: str, description: str, schema: dict[str, Any]) 
     return Parameter.model_validate(
         {"name": name, "in": place, "required": place == "path", "description": description, "schema": schema}
     )
+
+
+def without_400(errors: dict[str, Response]) -> dict[str, Response]:
+    """Return the errors of a call that takes nothing which could be wrong."""
+    return {status: error for status, error in errors.items() if status != "400"}

@@ -102,3 +102,8 @@ SHIPMENTS: Final[Body] = {
         }
     ],
 }
+
+
+def refused(message: str) -> Body:
+    """Return a refusal of a call about a shipment."""
+    return {"status": "no", "msg": message, "order": 83651, "shipment": "83651-1"}
