@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -90,19 +91,14 @@ class Children:
         env: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> Child:
-        """Start a process that is meant to run until it is stopped. Raise `StartError` if it cannot be executed."""
-        with self._lock:
-            if self._stop_requested:
-                raise Stopped
-            child = self._spawn(name, argv, env=env, stop_signal=stop_signal)
-            self._started.append(child)
-            remember(self._roster, {"children": [_roster_entry(each) for each in self._started]})
+        """Start a process that is meant to run until it is stopped."""
+        child = self._start(name, argv, env=env, stop_signal=stop_signal)
         threading.Thread(target=self._watch, args=(child,), name=f"watch {name}", daemon=True).start()
         return child
 
     def run(self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> str:
         """Run a process to its end and return its output. Raise `StartError` with the output's end if it fails."""
-        child = self._spawn(name, argv, env=env)
+        child = self._start(name, argv, env=env, stop_signal=signal.SIGTERM)
         try:
             while child.process.poll() is None:
                 if self._stop_requested:
@@ -111,6 +107,9 @@ class Children:
         finally:
             kill_session(child.pid)
             child.process.wait()
+            with self._lock:
+                self._started.remove(child)
+                self._write_roster()
         if child.process.returncode:
             raise StartError(child.describe_exit())
         return child.output()
@@ -154,31 +153,24 @@ class Children:
         with self._lock:
             return {child.name: child.pid for child in self._started}
 
-    def _spawn(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None,
-        stop_signal: signal.Signals = signal.SIGTERM,
+    def _start(
+        self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None, stop_signal: signal.Signals
     ) -> Child:
         log = self._logs / f"{name}.log"
-        if log.exists():
-            log.replace(log.with_suffix(".log.1"))
-        with log.open("wb") as output:
-            try:
-                process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=None if env is None else dict(env),
-                    # Ctrl-C at the terminal is for the supervisor, which ends its children in order.
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise StartError(f"cannot run {argv[0]}: {error.strerror}") from error
-        return Child(name, process, log, stop_signal)
+        with self._lock:
+            if self._stop_requested:
+                raise Stopped
+            if log.exists():
+                log.replace(log.with_suffix(".log.1"))
+            child = Child(name, _spawn_waiting(argv, log=log, env=env), log, stop_signal)
+            self._started.append(child)
+            self._write_roster()
+        # Only now, so that no process ever runs that the roster does not name.
+        _let_go(child.process)
+        return child
+
+    def _write_roster(self) -> None:
+        remember(self._roster, {"children": [_roster_entry(each) for each in self._started]}, durably=False)
 
     def _watch(self, child: Child) -> None:
         child.process.wait()
@@ -192,6 +184,27 @@ class Children:
                 time.sleep(POLL_S / 5)
         kill_session(child.pid)
         child.process.wait()
+
+
+def _spawn_waiting(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None) -> subprocess.Popen[bytes]:
+    """Start a process that becomes `argv` once it is let go, and ends if we do before that."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh", *argv],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else dict(env),
+            # Ctrl-C at the terminal is for the supervisor, which ends its children in order.
+            start_new_session=True,
+        )
+
+
+def _let_go(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is None:
+        raise TypeError("not started by _spawn_waiting")
+    with suppress(BrokenPipeError), process.stdin as gate:
+        gate.write(b"go\n")
 
 
 def _roster_entry(child: Child) -> dict[str, Any]:

@@ -14,17 +14,19 @@ from typing import Any
 FIRST_PORT, LAST_PORT = 15_000, 31_999
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace a file atomically and durably; only its owner can read it."""
+def write_private(path: Path, text: str, *, durably: bool = True) -> None:
+    """Replace a file atomically; only its owner can read it. `durably` means over a power cut too."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
     draft.replace(path)
-    sync_folder(path.parent)
+    if durably:
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -45,9 +47,9 @@ def recall(path: Path) -> dict[str, Any]:
     return values
 
 
-def remember(path: Path, values: dict[str, Any]) -> None:
+def remember(path: Path, values: dict[str, Any], *, durably: bool = True) -> None:
     """Keep values as JSON for the next start."""
-    write_private(path, json.dumps(values, indent=2) + "\n")
+    write_private(path, json.dumps(values, indent=2) + "\n", durably=durably)
 
 
 def is_free(port: int, *, host: str = "127.0.0.1") -> bool:

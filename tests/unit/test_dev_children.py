@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -79,6 +80,23 @@ def test_a_successor_ends_what_a_killed_supervisor_has_left(children: Children, 
     assert end_orphans(roster) == []
 
 
+def test_what_the_roster_does_not_name_never_runs(tmp_path: Path) -> None:
+    supervisor = f"""
+import os, signal
+from pathlib import Path
+from service.dev import children
+children.remember = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+folder = Path({str(tmp_path)!r})
+children.Children(roster=folder / "roster.json", logs=folder).start("child", ["touch", str(folder / "ran")])
+"""
+    killed = subprocess.run([sys.executable, "-c", supervisor], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    waiting = [process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(process.info["cmdline"])]
+    psutil.wait_procs(waiting, timeout=10)
+    assert not any(lives(process.pid) for process in waiting)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_leaderless_session_is_ended_too(children: Children, tmp_path: Path) -> None:
     child, grandchild = start(children)
     child.process.kill()
@@ -126,7 +144,7 @@ def test_run_returns_the_output_or_raises_with_it(children: Children) -> None:
     assert children.run("fine", ["echo", "hello"]) == "hello\n"
     with pytest.raises(StartError, match=r"wrong ended with exit code 3(.|\n)*oops"):
         children.run("wrong", ["sh", "-c", "echo oops; exit 3"])
-    with pytest.raises(StartError, match=r"cannot run /nowhere/program: No such file"):
+    with pytest.raises(StartError, match=r"missing ended with exit code 127(.|\n)*/nowhere/program: not found"):
         children.run("missing", ["/nowhere/program"])
 
 
