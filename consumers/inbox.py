@@ -107,4 +107,8 @@ async def _translated(connection: Connection) -> AsyncIterator[None]:
 
 
 def _is_lost(connection: Any) -> bool:  # noqa: ANN401 - the proxy answers is_closed() without declaring it
-    return bool(connection.is_closed())
+    try:
+        return bool(connection.is_closed())
+    except asyncpg.InterfaceError:
+        # The pool has taken the connection back, which it does by itself when one is lost.
+        return True

@@ -152,7 +152,8 @@ async def test_the_demo_orders_agree_in_all_four_ledgers(
         answers = await system.complete_all(numbers)
         shipped = [number for number, answer in zip(numbers, answers, strict=True) if answer.status == 200]
         assert len(shipped) >= 10
-        assert {answer.status for answer in answers} <= {200, 500}
+        # Among them are refusals, a provider that is out of service for a while, and one whose answer is lost.
+        assert {answer.status for answer in answers} == {200, 500, 503}
         await subscriber.wait_for(len(shipped))
         await smtp.wait_for(len(shipped))
         again = await system.complete_all(shipped)

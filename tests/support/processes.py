@@ -54,12 +54,12 @@ class Process:
         """Crash it: kill -9, and nothing gets to clean up. Its own children live on."""
         self._child.process.kill()
 
-    async def wait_for_line(self, text: str, *, timeout_s: float = 30) -> str:
+    async def wait_for_line(self, text: str, *, timeout_s: float = 60) -> str:
         """Return the first line of the output that contains `text`."""
         await self._wait(lambda: text in self.output(), f"a line with {text!r}", timeout_s)
         return next(line for line in self.output().splitlines() if text in line)
 
-    async def wait_until_ready(self, url: str, *, timeout_s: float = 30) -> None:
+    async def wait_until_ready(self, url: str, *, timeout_s: float = 60) -> None:
         """Return once a GET of `url` answers 200."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
             async with asyncio.timeout(timeout_s):
@@ -67,7 +67,7 @@ class Process:
                     assert self.running, self._child.describe_exit()
                     await asyncio.sleep(LOOK_AGAIN_S)
 
-    async def wait_for_exit(self, *, timeout_s: float = 30) -> int:
+    async def wait_for_exit(self, *, timeout_s: float = 60) -> int:
         """Return its exit code, negative if a signal ended it."""
         deadline = asyncio.get_running_loop().time() + timeout_s
         while self.running:

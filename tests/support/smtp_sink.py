@@ -31,7 +31,7 @@ class SmtpSink:
         self.reply_to_data: Callable[[Envelope], str | None] | None = None
         self._arrived = asyncio.Condition()
 
-    async def wait_for(self, number: int, timeout: float = 20) -> list[Received]:  # noqa: ASYNC109 - a test's patience
+    async def wait_for(self, number: int, timeout: float = 60) -> list[Received]:  # noqa: ASYNC109 - a test's patience
         """Return all mails once at least `number` have been accepted; fail saying how many there are."""
         try:
             async with asyncio.timeout(timeout), self._arrived:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 async def until(
     condition: Callable[[], Awaitable[object]],
     *,
-    timeout: float = 20,  # noqa: ASYNC109 - a test's patience
+    timeout: float = 60,  # noqa: ASYNC109 - a test's patience
 ) -> None:
     """Return once `condition` holds. Raise `TimeoutError` if it does not in time."""
     async with asyncio.timeout(timeout):
