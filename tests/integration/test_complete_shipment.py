@@ -299,8 +299,7 @@ async def test_a_drained_pool_is_503_and_a_repeated_shipment_cannot_drain_it(
         second = group.create_task(api.complete("100001-2"))
         await until(
             lambda: pool.fetchval(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
         )
         drained = await api.complete("100002-1")
