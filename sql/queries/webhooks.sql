@@ -200,8 +200,8 @@ JOIN events v ON v.id = d.event_id
 LEFT JOIN webhook_attempts a ON a.delivery_id = d.id AND a.n = d.attempts
 WHERE (:endpoint_id::text IS NULL OR d.endpoint_id = :endpoint_id)
   AND (:id::bigint IS NULL OR d.id = :id)
-  AND (:status::text IS NULL
-       OR :status = CASE WHEN d.status = 'PENDING' AND e.disabled_at IS NOT NULL THEN 'HELD' ELSE d.status END)
+  AND (:status::text IS NULL OR d.status = CASE WHEN :status = 'HELD' THEN 'PENDING' ELSE :status END)
+  AND (:status::text IS NULL OR :status NOT IN ('PENDING', 'HELD') OR (e.disabled_at IS NOT NULL) = (:status = 'HELD'))
 ORDER BY d.id DESC
 LIMIT :most;
 
