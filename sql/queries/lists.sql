@@ -4,10 +4,10 @@
 
 -- name: orders_page
 -- Oldest first, by the index orders_by_time: reads offset + limit entries.
--- `*_at` is a moment; `*_local` is a time on the clock of each order's own store. The index is read from where the first
--- store's clock shows it, which is the same place for all stores unless they are in different zones. When clocks are
--- turned back, a time comes twice: `newer_local` then means the first one and `older_local` the second, so that who
--- asks on from the newest date seen misses nothing.
+-- `*_at` is a moment; `*_local` is a time on the clock of each order's own store. The index is read from where the
+-- first store's clock shows it, which is the same place for all stores unless they are in different zones. When clocks
+-- are turned back, a time comes twice: `newer_local` then means the first one and `older_local` the second, so that
+-- who asks on from the newest date seen misses nothing.
 WITH clocks AS MATERIALIZED (
     SELECT code,
            coalesce(:newer_at::timestamptz,
@@ -42,7 +42,8 @@ WHERE o.order_number = :order_number
 LIMIT :limit OFFSET :offset;
 
 -- name: orders_of_page
--- The orders with these ids, in their sequence: by primary keys and the unique indexes on order_id.
+-- The orders with these ids, in their sequence: by primary keys and the unique indexes on order_id. OFFSET 0 keeps it
+-- so: for a large page of a small table the planner would rather read the whole table.
 SELECT o.order_number, o.store_code, o.currency, o.status, o.waiting_for_payment, o.total_amount,
        o.customer_name, o.customer_email, o.shipping_address,
        coalesce(o.billing_address, o.shipping_address) AS billing_address,
@@ -63,7 +64,7 @@ SELECT o.order_number, o.store_code, o.currency, o.status, o.waiting_for_payment
                    'unit_price', l.unit_price) ORDER BY l.position), '[]')
         FROM order_lines l WHERE l.order_id = o.id) AS lines
 FROM unnest(:ids::bigint[]) WITH ORDINALITY AS page (id, place)
-JOIN orders o ON o.id = page.id
+CROSS JOIN LATERAL (SELECT * FROM orders WHERE id = page.id OFFSET 0) o
 JOIN stores st ON st.code = o.store_code
 ORDER BY page.place;
 
@@ -110,7 +111,8 @@ SELECT s.id FROM shipments s
 WHERE s.shipment_number = :shipment_number AND s.status NOT IN ('PROVISIONAL', 'CANCELLED', 'FAILED_ORDER');
 
 -- name: shipments_of_page
--- The shipments with these ids, in their sequence: by primary keys and one_live_capture_per_shipment.
+-- The shipments with these ids, in their sequence: by primary keys and one_live_capture_per_shipment. OFFSET 0 as
+-- above.
 -- total_amount is what was captured, or what a capture would take now.
 SELECT o.order_number, o.store_code, o.currency, o.status, o.waiting_for_payment,
        o.customer_name, o.customer_email, o.shipping_address,
@@ -130,8 +132,9 @@ SELECT o.order_number, o.store_code, o.currency, o.status, o.waiting_for_payment
                    'unit_price', l.unit_price) ORDER BY l.position), '[]')
         FROM shipment_lines sl JOIN order_lines l ON l.id = sl.order_line_id WHERE sl.shipment_id = s.id) AS lines
 FROM unnest(:ids::bigint[]) WITH ORDINALITY AS page (id, place)
-JOIN shipments s ON s.id = page.id
-JOIN orders o ON o.id = s.order_id
+CROSS JOIN LATERAL (SELECT * FROM shipments WHERE id = page.id OFFSET 0) s
+CROSS JOIN LATERAL (SELECT * FROM orders WHERE id = s.order_id OFFSET 0) o
 JOIN stores st ON st.code = o.store_code
-LEFT JOIN captures c ON c.shipment_id = s.id AND c.state IN ('PENDING', 'CAPTURED')
+LEFT JOIN LATERAL (SELECT * FROM captures
+                   WHERE shipment_id = s.id AND state IN ('PENDING', 'CAPTURED') OFFSET 0) c ON true
 ORDER BY page.place;
