@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Final, cast
 
 import aio_pika
@@ -32,6 +33,7 @@ from aio_pika.exceptions import (
 from pamqp.exceptions import PAMQPException
 from yarl import URL
 
+from schemas.broker_addresses import connect_to_any, virtual_host
 from schemas.topology import TOPIC
 
 HEARTBEAT_S: Final = 15
@@ -60,11 +62,15 @@ class Blamed(SessionEnded):
 
 
 class Session:
-    """A channel in confirm mode, of no use once `ended` is set. `reason` then says why."""
+    """A channel in confirm mode, of no use once `ended` is set. `reason` then says why.
+
+    `refused`: the broker has refused something on it.
+    """
 
     def __init__(self, channel: aiormq.Channel) -> None:
         self.ended = asyncio.Event()
         self.reason = ""
+        self.refused = False
         self._channel = channel
 
     def end(self, reason: str) -> None:
@@ -93,6 +99,7 @@ class Session:
             except PublishError as returned:  # before DeliveryError, of which it is a kind
                 raise Unroutable(f"no queue is bound for {routing_key!r}") from returned
             except DeliveryError as refusal:
+                self.refused = True
                 raise Refused(str(refusal)) from refusal
 
 
@@ -106,18 +113,11 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """Connect, run `prepare` (to declare queues), and open a channel with the topic declared. Raises `SessionEnded`.
 
-    `name` shows in the broker's list of connections. What else `prepare` raises passes through.
+    `amqp_url` may list several nodes of a cluster. `name` shows in the broker's list of connections. What else
+    `prepare` raises passes through.
     """
-    # A link that hangs is then noticed within a minute instead of three.
-    heartbeat = URL(amqp_url).query.get("heartbeat", HEARTBEAT_S)
     with _session_ended():
-        try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                connection = await aio_pika.connect(amqp_url, name=name, heartbeat=heartbeat)
-        except InvalidFrameError as error:
-            # The client's way of saying that the broker has closed the connection instead of opening it.
-            vhost = URL(amqp_url).path[1:] or "/"
-            raise ConnectionLost(f"cannot enter the virtual host {vhost!r}: is it there, with permissions?") from error
+        connection = await connect_to_any(amqp_url, partial(_connect, name=name), timeout_s=OPEN_TIMEOUT_S)
     try:
         with _session_ended():
             async with asyncio.timeout(OPEN_TIMEOUT_S):
@@ -132,6 +132,17 @@ async def open_session(
         with suppress(SessionEnded), _session_ended():
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await connection.close()
+
+
+async def _connect(address: str, *, name: str) -> AbstractConnection:
+    # A link that hangs is then noticed within a minute instead of three.
+    heartbeat = URL(address).query.get("heartbeat", HEARTBEAT_S)
+    try:
+        return await aio_pika.connect(address, name=name, heartbeat=heartbeat)
+    except InvalidFrameError as error:
+        # The client's way of saying that the broker has closed the connection instead of opening it.
+        vhost = virtual_host(address)
+        raise ConnectionLost(f"cannot enter the virtual host {vhost!r}: is it there, with permissions?") from error
 
 
 @contextmanager

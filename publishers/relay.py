@@ -24,6 +24,10 @@ from publishers.wakeup import DATABASE_ERRORS, SECOND_LOOK_S
 
 # The database ends a round of which it hears nothing for this long after the broker's deadline.
 ROUND_MARGIN_S: Final = 10.0
+# A channel keeps what it knows of a quorum queue: one opened while the queue had just lost its leader may refuse until
+# the leader's node is back, although a new channel would not. A queue that is full refuses on every channel, so that
+# sessions are not renewed more often than this.
+RENEW_AFTER_S: Final = 2.0
 
 _log = structlog.get_logger()
 
@@ -141,7 +145,12 @@ async def _use(
     """Publish whenever something is due until the session ends; return whether it has survived any round."""
     survived = told = False
     delays = reconnect_delays_s()
+    loop = asyncio.get_running_loop()
+    renewable_at = loop.time() + RENEW_AFTER_S
     while not session.ended.is_set():
+        if session.refused and loop.time() >= renewable_at:
+            session.end("the broker refuses messages, a new session may find it otherwise")
+            break
         # Before the look at the outbox, so that what is said during the look leads to another one.
         due.clear()
         try:

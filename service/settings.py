@@ -10,6 +10,8 @@ from limits import parse as parse_rate_limit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from schemas.broker_addresses import split_addresses, virtual_host
+
 # As many as 128 random bits take in hexadecimal.
 _SHORTEST_SECRET: Final = 32
 
@@ -24,7 +26,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WAYBILL_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     database_url: str = Field("", description="postgresql://user:password@host:port/database")
-    amqp_url: str = Field("", description="amqp://user:password@host:port/vhost, or amqps://")
+    amqp_url: str = Field(
+        "",
+        description="amqp://user:password@host:port/vhost, or amqps://; of a cluster, several of its nodes,"
+        " comma-separated: another is tried when one fails",
+    )
     smtp_url: str = Field("", description="smtp://host:port, smtp+starttls://user:password@host:port or smtps://…")
     payment_url: str = Field("", description="address of the sandbox payment provider, http://host:port")
 
@@ -91,6 +97,14 @@ class Settings(BaseSettings):
         if value and (url.scheme not in {"http", "https"} or not url.hostname or url.query or url.fragment):
             raise ValueError('expected an address such as "https://shipping.example.com"')
         return value.rstrip("/")
+
+    @field_validator("amqp_url")
+    @classmethod
+    def _one_broker(cls, value: str) -> str:
+        # In two virtual hosts, what the relay publishes would never reach the workers.
+        if len({virtual_host(address) for address in split_addresses(value)}) > 1:
+            raise ValueError("all addresses must name the same virtual host")
+        return value
 
     @field_validator("documents_secret")
     @classmethod

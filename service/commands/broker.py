@@ -13,6 +13,7 @@ from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity
 
 from consumers.registry import CONSUMERS, Consumer
+from schemas.broker_addresses import connect_to_any
 from schemas.topology import ConsumerTopology
 from service.commands.output import fail
 from service.settings import Settings, SettingsError, load_settings
@@ -59,7 +60,7 @@ async def _run(settings: Settings, work: Callable[[AbstractConnection], Awaitabl
 async def connected(settings: Settings) -> AsyncIterator[AbstractConnection]:
     """Open a connection to the broker. Raises `SettingsError`."""
     try:
-        connection = await aio_pika.connect(settings.amqp_url, timeout=CONNECT_TIMEOUT_S)
+        connection = await connect_to_any(settings.amqp_url, aio_pika.connect, timeout_s=CONNECT_TIMEOUT_S)
     except (AMQPError, OSError, TimeoutError, ValueError) as error:
         raise SettingsError(f"WAYBILL_AMQP_URL: cannot connect to the broker: {type(error).__name__}") from error
     try:

@@ -15,6 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 from yarl import URL
 
+from publishers import relay
 from publishers.broker import ConnectionLost, Session, SessionEnded, open_session
 from publishers.relay import Pace, run, run_once
 from schemas.events import EventType
@@ -112,6 +113,39 @@ async def test_everything_goes_out_soon_after_the_broker_is_back(
     told = [line["event"] for line in logs]
     assert told.count("relay_started") == 1
     assert "broker_found_again" in told
+
+
+async def test_a_session_that_is_refused_something_is_renewed_but_not_at_once(
+    pool: Pool, amqp_url: str, shipment: rows.ShipmentRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = 0
+
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[Session]:
+        nonlocal opened
+        async with open_session(amqp_url, name="relay") as session:
+            opened += 1
+            yield session
+
+    async def refused() -> bool:
+        return bool(await pool.fetchval("SELECT attempts > 0 FROM outbox"))
+
+    async def renewed() -> bool:
+        return opened >= 3
+
+    full = {"x-max-length": 0, "x-overflow": "reject-publish"}
+    async with subscribe(amqp_url, SHIPPED, queue="full", arguments=full) as subscriber:
+        await add(pool, shipment)
+        async with running(pool, connect):
+            await until(refused)
+        assert opened == 1
+        monkeypatch.setattr(relay, "RENEW_AFTER_S", 0.1)
+        async with running(pool, connect):
+            await until(renewed)
+            await subscriber.queue.delete()
+            await add(pool, shipment)
+            async with subscribe(amqp_url, SHIPPED):
+                await until(partial(emptied, pool))
 
 
 async def test_a_connection_that_the_broker_closes_is_opened_again(

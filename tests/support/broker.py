@@ -71,6 +71,10 @@ class Meddled:
         self._begun = self._taken = 0
         self.ended, self.end = session.ended, session.end
 
+    @property
+    def refused(self) -> bool:
+        return self._session.refused
+
     async def publish(self, message: Any, **where: str) -> None:
         self._begun += 1
         await self._before(self._begun)

@@ -21,6 +21,11 @@ def test_the_defaults_are_consistent() -> None:
         ("WORKER_RETRY_DELAYS_S", "5,soon", "WAYBILL_WORKER_RETRY_DELAYS_S: Input should be a valid integer"),
         ("CAPTURE_TIMEOUT_S", "21", "must grow: WAYBILL_CAPTURE_TIMEOUT_S < WAYBILL_IDLE_IN_TRANSACTION_TIMEOUT_S"),
         ("LOG_FORMAT", "xml", "WAYBILL_LOG_FORMAT: Input should be"),
+        (
+            "AMQP_URL",
+            "amqp://a/shop,amqp://b",
+            "WAYBILL_AMQP_URL: Value error, all addresses must name the same virtual",
+        ),
     ],
 )
 def test_a_wrong_value_names_its_variable(
