@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from service.dev.children import Children, StartError
 from service.dev.private_files import free_port, recall, remember, write_private
@@ -35,7 +36,7 @@ def find_server() -> str | None:
 
 def start_rabbitmq(children: Children, folder: Path, *, server: str) -> Broker:
     """Start the node whose data is in `folder`, made on the first start. Raises `StartError`."""
-    epmd = _epmd()
+    epmd = find_epmd()
     if "'" in str(folder):
         # Its disk monitor puts the path between such quotes for a shell, and then waits for ever.
         raise StartError(f"RabbitMQ cannot work in {folder}, because of the quote; choose another --data-dir")
@@ -45,8 +46,8 @@ def start_rabbitmq(children: Children, folder: Path, *, server: str) -> Broker:
     for use in _PORTS:
         known[use] = free_port(known.get(use), other_than=[known[other] for other in _PORTS if other in known])
     remember(memory, known)
-    _write_configuration(folder, known)
-    environment = _environment(folder, known)
+    write_configuration(folder, known)
+    environment = node_environment(folder, known)
 
     mapper = children.start("epmd", [epmd, "-port", str(known["epmd"]), "-address", "127.0.0.1"], env=environment)
     children.wait_until(lambda: port_answers(known["epmd"]), child=mapper)
@@ -73,7 +74,8 @@ def _candidates() -> Iterator[Path]:
         yield Path(found)
 
 
-def _epmd() -> str:
+def find_epmd() -> str:
+    """Return the path of Erlang's port mapper. Raises `StartError`."""
     bundled = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"), reverse=True)
     path = shutil.which("epmd") or next((str(path) for path in bundled), None)
     if path is None:
@@ -81,7 +83,8 @@ def _epmd() -> str:
     return path
 
 
-def _write_configuration(folder: Path, known: dict[str, str]) -> None:
+def write_configuration(folder: Path, known: dict[str, Any], *, more: Sequence[str] = ()) -> None:
+    """Write what the node reads at its start: ports, password and cookie of `known`, then the lines of `more`."""
     for name in ("conf.d", "log"):
         (folder / name).mkdir(exist_ok=True)
     (folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
@@ -101,6 +104,7 @@ def _write_configuration(folder: Path, known: dict[str, str]) -> None:
                 "disk_free_limit.absolute = 64MB",
                 "log.console = true",
                 "log.console.level = info",
+                *more,
                 "",
             )
         ),
@@ -110,7 +114,8 @@ def _write_configuration(folder: Path, known: dict[str, str]) -> None:
     cookie.chmod(0o400)
 
 
-def _environment(folder: Path, known: dict[str, int]) -> dict[str, str]:
+def node_environment(folder: Path, known: dict[str, Any], *, node: str = NODE) -> dict[str, str]:
+    """Return the environment of the node whose data is in `folder`, and of its tools."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -131,7 +136,7 @@ def _environment(folder: Path, known: dict[str, int]) -> dict[str, str]:
         "HOME": str(folder),
         "ERL_EPMD_PORT": str(known["epmd"]),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
-        "RABBITMQ_NODENAME": NODE,
+        "RABBITMQ_NODENAME": node,
         "RABBITMQ_DIST_PORT": str(known["distribution"]),
         "RABBITMQ_LOGS": "-",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} -shutdown_time 2000",

@@ -76,33 +76,40 @@ def _from_environment() -> Addresses:
 
 
 @contextmanager
-def _embedded(found: Addresses) -> Iterator[Addresses]:
+def throw_away_children() -> Iterator[tuple[Children, Path]]:
+    """Provide a starter of processes and a folder for their data; neither outlives the block or, for long, a kill."""
     _sweep()
     folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=_places()[0]))
     # PostgreSQL may have to run as another user, who must be able to come this far.
     folder.chmod(0o755)
     (folder / "owner").write_text(f"{os.getpid()} {created_at(os.getpid())}")
     children = Children(roster=folder / "processes.json", logs=folder / "logs")
-
-    def database() -> Addresses:
-        return {"database_admin_url": start_postgres(children, folder / "postgres", throw_away=True)}
-
-    def broker() -> Addresses:
-        server = find_server()
-        if server is None:
-            raise StartError("rabbitmq-server is not installed; `make test` installs it where it can")
-        started = start_rabbitmq(children, folder / "rabbitmq", server=server)
-        return {"amqp_url": started.amqp_url, "amqp_management_url": started.management_url}
-
-    starters = [*([] if "database_admin_url" in found else [database]), *([] if "amqp_url" in found else [broker])]
     try:
-        for started in start_together(children, starters):
-            found |= started
-        yield found
+        yield children, folder
     finally:
         # Nobody wants the data back: no orderly shutdown.
         children.stop_all(at_once=True)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def _embedded(found: Addresses) -> Iterator[Addresses]:
+    with throw_away_children() as (children, folder):
+
+        def database() -> Addresses:
+            return {"database_admin_url": start_postgres(children, folder / "postgres", throw_away=True)}
+
+        def broker() -> Addresses:
+            server = find_server()
+            if server is None:
+                raise StartError("rabbitmq-server is not installed; `make test` installs it where it can")
+            started = start_rabbitmq(children, folder / "rabbitmq", server=server)
+            return {"amqp_url": started.amqp_url, "amqp_management_url": started.management_url}
+
+        starters = [*([] if "database_admin_url" in found else [database]), *([] if "amqp_url" in found else [broker])]
+        for started in start_together(children, starters):
+            found |= started
+        yield found
 
 
 def _sweep() -> None:
