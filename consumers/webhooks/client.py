@@ -6,14 +6,12 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from consumers.webhooks.answer import Answer, excerpt, parse_retry_after
@@ -23,7 +21,6 @@ from consumers.webhooks.reach import Reach
 EXCERPT_TIMEOUT_S: Final = 2.0
 _EXCERPT_BYTES: Final = 2000
 _LONGEST_ERROR: Final = 300
-_MOST_LOOKUPS: Final = 32
 
 
 class AddressRefused(OSError):
@@ -63,40 +60,6 @@ class Client:
             excerpt=excerpt(body),
             retry_after_s=parse_retry_after(response.headers.get("retry-after"), now=datetime.now(UTC)),
         )
-
-
-class Lookups(AbstractResolver):
-    """Resolves names on threads of its own: a name server that hangs must not hold up what others look up."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_MOST_LOOKUPS, thread_name_prefix="webhook-lookup")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses of `host`. Raises `OSError`."""
-        ask = partial(
-            socket.getaddrinfo, host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-        )
-        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
-        return [
-            ResolveResult(hostname=host, host=str(address[0]), port=port, family=family, proto=proto, flags=0)
-            for family, _, proto, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """Wait for nobody."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-
-@asynccontextmanager
-async def open_lookups() -> AsyncIterator[AbstractResolver]:
-    """Open the resolver that webhooks use."""
-    lookups = Lookups()
-    try:
-        yield lookups
-    finally:
-        await lookups.close()
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from consumers.delivery import Delivery
 from consumers.inbox import Connection, Handler, Pool
 from consumers.outcome import Done, Handled, Rejected, Skipped
 from consumers.settings import ConsumerSettings
-from consumers.webhooks.client import open_client, open_lookups
+from consumers.webhooks.client import open_client
+from consumers.webhooks.lookups import Lookups
 from consumers.webhooks.reach import Reach, parse_reach
 from consumers.webhooks.sender import Pace, Sender
 
@@ -32,8 +33,7 @@ async def open_handler(settings: ConsumerSettings) -> AsyncIterator[Handler]:
         poll_s=settings.webhooks_poll_s,
         grace_s=settings.shutdown_timeout_s,
     )
-    async with open_lookups() as resolver:
-        yield WebhookHandler(reach, resolver, pace)
+    yield WebhookHandler(reach, Lookups(), pace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ class Sender:
         try:
             answer = await self._request(due)
             verdict = decide(answer, due, self._pace.retry_delays_s)
-            accepted, took_s = isinstance(verdict, Accepted), answer.took_s
+            accepted, took_s = isinstance(verdict, Accepted), self._clock() - began
             await record(
                 self._pool,
                 due,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 import typer
-from aiohttp.abc import AbstractResolver
 from pydantic import TypeAdapter, ValidationError
 
 from consumers.settings import WrongSetting
 from consumers.webhooks.answer import Answer, is_accepted
-from consumers.webhooks.client import open_client, open_lookups
+from consumers.webhooks.client import open_client
+from consumers.webhooks.lookups import Lookups
 from consumers.webhooks.reach import Reach, parse_reach
 from consumers.webhooks.target import UnusableUrl
 from schemas.events import EventType
@@ -66,16 +65,15 @@ def add(
     stores = [_valid(Code, code, "--store") for code in store or []]
 
     async def work(connection: PooledConnection) -> NewEndpoint:
-        async with _network() as (reach, resolver):
-            return await add_endpoint(
-                connection,
-                partner=name,
-                url=url,
-                event_types=event or [],
-                stores=stores,
-                reach=reach,
-                resolver=resolver,
-            )
+        return await add_endpoint(
+            connection,
+            partner=name,
+            url=url,
+            event_types=event or [],
+            stores=stores,
+            reach=_reach(),
+            resolver=Lookups(),
+        )
 
     try:
         endpoint = _run(work)
@@ -150,10 +148,7 @@ def try_(endpoint: EndpointId, as_json: AsJson = False) -> None:
     timeout_s = load_settings().webhooks_timeout_s
 
     async def work(connection: PooledConnection) -> Answer:
-        async with (
-            _network() as (reach, resolver),
-            open_client(reach, resolver=resolver, timeout_s=timeout_s) as client,
-        ):
+        async with open_client(_reach(), resolver=Lookups(), timeout_s=timeout_s) as client:
             return await try_endpoint(connection, endpoint, client=client)
 
     answer = _run(work)
@@ -237,10 +232,8 @@ def _run(work: Callable[[PooledConnection], Awaitable[_Value]]) -> _Value:
         raise SettingsError(str(wrong)) from wrong
 
 
-@asynccontextmanager
-async def _network() -> AsyncIterator[tuple[Reach, AbstractResolver]]:
-    async with open_lookups() as resolver:
-        yield parse_reach(load_settings().webhooks_allowed_networks), resolver
+def _reach() -> Reach:
+    return parse_reach(load_settings().webhooks_allowed_networks)
 
 
 def _valid(kind: Any, value: str, option: str) -> str:  # noqa: ANN401 - a type with its checks

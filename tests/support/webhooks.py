@@ -22,8 +22,8 @@ from consumers.inbox import handle_once
 from consumers.outcome import Done
 from consumers.registry import CONSUMERS
 from consumers.webhooks import open_handler
-from consumers.webhooks.client import Lookups
 from consumers.webhooks.handler import WebhookHandler
+from consumers.webhooks.lookups import Lookups
 from consumers.webhooks.reach import parse_reach
 from schemas.events import EventType, shipment_event
 from service.settings import Settings
@@ -218,18 +218,14 @@ async def add(pool: asyncpg.Pool, receiver: Receiver | Silent, **wanted: Any) ->
 
 async def add_at(pool: asyncpg.Pool, url: str, **wanted: Any) -> NewEndpoint:
     """Add an endpoint at an URL on this machine."""
-    lookups = Lookups()
-    try:
-        async with pool.acquire() as connection:
-            return await add_endpoint(
-                connection,
-                **{"partner": "Acme", "event_types": [], "stores": []} | wanted,
-                url=url,
-                reach=parse_reach(LOOPBACK),
-                resolver=lookups,
-            )
-    finally:
-        await lookups.close()
+    async with pool.acquire() as connection:
+        return await add_endpoint(
+            connection,
+            **{"partner": "Acme", "event_types": [], "stores": []} | wanted,
+            url=url,
+            reach=parse_reach(LOOPBACK),
+            resolver=Lookups(),
+        )
 
 
 @dataclass(frozen=True)
