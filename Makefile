@@ -2,7 +2,7 @@
 # unless a lock file has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock environment broker
+.PHONY: help run test check bench format lock environment broker
 ARGS ?=
 
 help:
@@ -10,8 +10,9 @@ help:
 	@echo '             installs what is missing; options: make run ARGS="--port 9000 --fresh"'
 	@echo 'make test    run all tests against real servers; options: make test ARGS="-k relay -x"'
 	@echo 'make check   lint, formatting, types and the direction of imports'
+	@echo 'make bench   completions over HTTP beside what PostgreSQL can do at all; options: make bench ARGS="--rounds 5"'
 	@echo 'make format  mend what lint and formatting can mend'
-	@echo 'make lock    resolve the dependencies again into the two lock files; options: make lock ARGS=--upgrade'
+	@echo 'make lock    resolve the dependencies again into the lock files; options: make lock ARGS=--upgrade'
 	@echo '.ci/run      what CI runs: check, then test, on a machine that may have nothing but Python'
 
 run: environment broker
@@ -26,6 +27,10 @@ check: environment
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+bench: environment
+	@command -v wrk >/dev/null || scripts/install-packages wrk
+	@exec .venv/bin/python -m bench $(ARGS)
 
 format: environment
 	.venv/bin/ruff check --fix-only .
