@@ -17,7 +17,7 @@ import pytest
 
 from consumers import dead_letters
 from consumers.inbox import Connection, Handler
-from consumers.outcome import Done, Handled, Skipped
+from consumers.outcome import Done, Handled, Skipped, TryLater
 from consumers.registry import CONSUMERS
 from schemas.events import EventType, shipment_event
 from schemas.topology import ATTEMPT_HEADER, DEAD_REASON_HEADER
@@ -65,10 +65,15 @@ class Watched:
 
     def __init__(self) -> None:
         self.done: list[Done] = []
+        self.postponed: list[str] = []
 
     def around(self, handling: Handler) -> Handler:
         async def watched(connection: Connection, delivery: Any) -> Done:
-            done = await handling(connection, delivery)
+            try:
+                done = await handling(connection, delivery)
+            except TryLater as reason:
+                self.postponed.append(str(reason))
+                raise
             self.done.append(done)
             return done
 
@@ -261,6 +266,7 @@ async def test_an_order_that_another_process_works_on_is_taken_in_later(
             await topic.wait_for_depth(RETRY, 1)
         await settled(pool, 2)
         assert await topic.depth(DEAD) == 0
+    assert set(watched.postponed) == {"another process is working on this order"}
     assert (await standing(pool))["events"] == BOTH_EVENTS
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consumers.order_intake.handler import OrderIntakeHandler
@@ -102,12 +102,14 @@ def test_a_wrong_body_is_rejected_with_the_field_and_not_the_value(body: Any, re
     assert not {"Åsa", "asa@", "Storgatan", "sandbox:ok", "1,50"} & set(str(rejected.value).replace(":", " ").split())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_body_breaks_the_reader(body: bytes) -> None:
     with pytest.raises(Rejected):
         read_order(incoming(body))
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)))
 def test_no_value_of_a_field_breaks_the_reader(value: Any) -> None:
     for field in ("lines", "shipments", "payment", "customer", "store"):
