@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import typer
 
 from service.commands.output import print_json, print_table
-from service.webhooks import Attempt, Delivery, Endpoint
+from service.webhook_deliveries import Attempt, Delivery
+from service.webhooks import Endpoint
 
 
 def print_secret(endpoint_id: str, secret: str, *, as_json: bool) -> None:

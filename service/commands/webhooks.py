@@ -21,21 +21,18 @@ from schemas.fields import Code, Text
 from schemas.problems import problems_of
 from service.commands.database import with_database
 from service.commands.output import fail, print_json
-from service.commands.webhook_tables import print_attempts, print_deliveries, print_endpoints, print_secret
+from service.commands.webhook_deliveries import deliveries, retry
+from service.commands.webhook_tables import print_endpoints, print_secret
 from service.settings import SettingsError, load_settings
 from service.webhooks import (
     DeliveriesWait,
     EndpointNotFound,
     NewEndpoint,
-    Status,
     add_endpoint,
     disable_endpoint,
     enable_endpoint,
-    list_attempts,
-    list_deliveries,
     list_endpoints,
     remove_endpoint,
-    retry_deliveries,
     rotate_secret,
     try_endpoint,
 )
@@ -172,47 +169,8 @@ def try_(endpoint: EndpointId, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command("deliveries")
-def deliveries(
-    delivery: Annotated[int | None, typer.Argument(metavar="[DELIVERY]", help="One, with all its attempts.")] = None,
-    *,
-    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint's.")] = None,
-    status: Annotated[
-        Status | None, typer.Option(case_sensitive=False, help="Only these; held: its endpoint is disabled.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, the newest.")] = 50,
-    as_json: AsJson = False,
-) -> None:
-    """List deliveries, newest first, each with its last attempt."""
-    found = _run(
-        lambda connection: list_deliveries(
-            connection, delivery_id=delivery, endpoint_id=endpoint, status=status, most=limit
-        )
-    )
-    if delivery is None:
-        print_deliveries(found, as_json=as_json)
-        return
-    if not found:
-        raise fail(f"there is no delivery {delivery}")
-    print_attempts(found[0], _run(lambda connection: list_attempts(connection, delivery)), as_json=as_json)
-
-
-@app.command("retry")
-def retry(
-    delivery: Annotated[list[int] | None, typer.Argument(metavar="[DELIVERY]…", help="These deliveries.")] = None,
-    *,
-    endpoint: Annotated[str | None, typer.Option(help="All of this endpoint.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of all endpoints.")] = False,
-) -> None:
-    """Send again what was given up, and now what waits for its next attempt. What was delivered stays delivered."""
-    if bool(delivery) + bool(endpoint) + everything != 1:
-        raise typer.BadParameter("say which: numbers of deliveries, --endpoint or --all")
-    retried = _run(lambda connection: retry_deliveries(connection, delivery_ids=delivery or None, endpoint_id=endpoint))
-    typer.echo(f"{retried.due} deliveries are due now")
-    if retried.held:
-        typer.echo(f"{retried.held} of them wait: their endpoint is disabled (`waybill webhooks enable`)", err=True)
-    if not retried.due:
-        raise typer.Exit(1)
+app.command("deliveries")(deliveries)
+app.command("retry")(retry)
 
 
 def parse_overlap(text: str) -> timedelta:

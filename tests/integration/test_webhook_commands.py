@@ -252,7 +252,10 @@ async def test_retries_are_chosen(cli: Cli, settings: Settings, pool: Pool) -> N
         assert (await cli("enable", second)).out == f"{second} is enabled; 3 deliveries were waiting\n"
         await another.wait_for_accepted(3)
         await settled(pool, DELIVERED=6)
-        assert (await cli("retry", "--all")).code == 1
+        assert (await cli("retry", "--all")).out == "0 deliveries are due now\n"
+        delivered = await cli("retry", str(chosen), str(chosen), "999999")
+        assert delivered.code == 1
+        assert delivered.err == "waybill: 2 of those named are delivered, being sent or unknown\n"
 
 
 async def test_a_retry_says_which(cli: Cli) -> None:

@@ -18,7 +18,8 @@ from yarl import URL
 import sql
 from consumers.webhooks import lanes
 from service.settings import Settings
-from service.webhooks import disable_endpoint, enable_endpoint, retry_deliveries, rotate_secret
+from service.webhook_deliveries import retry_deliveries
+from service.webhooks import disable_endpoint, enable_endpoint, rotate_secret
 from tests.support.proxy import open_proxy
 from tests.support.waiting import until
 from tests.support.webhooks import (
