@@ -40,6 +40,9 @@ class Consumer:
     open_handler: Callable[[ConsumerSettings, UseCases], AbstractAsyncContextManager[Handler[Any]]]
     # Names of the settings that must have a value, beside the database and the broker.
     requires: tuple[str, ...] = ()
+    # Whether the relay declares its queue, so that nothing is missed before its worker has first run. Only for one that
+    # every installation runs: the queue of a worker that nobody runs would grow for ever.
+    standing: bool = False
     # How its messages are read, and what the log calls their `guid`.
     read: Read = read_delivery
     subject: str = "shipment_number"
@@ -57,6 +60,7 @@ CONSUMERS: Final = MappingProxyType(
             routing_keys=(EventType.SHIPMENT_SHIPPED.value,),
             open_handler=lambda settings, _: email.open_handler(settings),
             requires=("smtp_url",),
+            standing=True,
         ),
         "webhooks": Consumer(
             name="orderEventWebhookHandler",

@@ -41,7 +41,9 @@ def relay() -> None:
 
 async def run_relay(settings: Settings) -> None:
     """Run one relay until stopped by a signal. Raises `SettingsError` or `TopologyMismatch`."""
-    topologies = [consumer.topology(settings.worker_retry_delays_s) for consumer in CONSUMERS.values()]
+    topologies = [
+        consumer.topology(settings.worker_retry_delays_s) for consumer in CONSUMERS.values() if consumer.standing
+    ]
     async with AsyncExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         pool = await stack.enter_async_context(open_pool(settings, name="relay", size=POOL_SIZE))
@@ -67,7 +69,7 @@ async def run_relay(settings: Settings) -> None:
 
 
 def required_types(topologies: Sequence[ConsumerTopology]) -> frozenset[str]:
-    """Return the types that a consumer of ours waits for: none of them may vanish while its queue is missing."""
+    """Return the types that a standing consumer waits for: none of them may vanish while its queue is missing."""
     bound = {key for topology in topologies for key in topology.routing_keys}
     # A type is a single word, so that either wildcard matches every one.
     return frozenset(kind.value for kind in EventType if bound & {kind.value, "*", "#"})

@@ -27,6 +27,8 @@ _THROW_AWAY = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_connections": "300",
+    # A server that is killed leaves segments of the usual kind behind for ever.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 

@@ -111,16 +111,20 @@ async def system(
             smtp_url=smtp.url,
             payment_url=f"http://127.0.0.1:{payments}",
             worker_retry_delays_s=(1,) * 10,
+            # Longer than the slowest capture of the demo orders.
+            capture_timeout_s=5,
         )
         processes.start("sandbox-provider", "--port", str(payments), "--data-dir", str(tmp_path / "provider"))
         started = [processes.start("api", "--port", str(port), settings=settings) for port in ports]
         relay = processes.start("relay", settings=settings)
-        worker = processes.start("worker", "email", settings=settings)
         key = await create_key(pool, partner="acceptance", scopes=list(Scope))
         apis = [Api(f"http://127.0.0.1:{port}", key, session) for port in ports]
         for process, api in zip(started, apis, strict=True):
             await process.wait_until_ready(f"{api.url}/readyz")
         await relay.wait_for_line("relay_started")
+        # One after the other: both declare the same queues, and an old broker under load may fail a quorum queue that
+        # is made twice at once.
+        worker = processes.start("worker", "email", settings=settings)
         await worker.wait_for_line("worker_started")
         yield System(apis, settings, processes, worker, broker, session)
 
@@ -149,11 +153,15 @@ async def test_the_demo_orders_agree_in_all_four_ledgers(
             row["shipment_number"]
             for row in await pool.fetch("SELECT shipment_number FROM shipments WHERE status = 'RELEASED' ORDER BY id")
         ]
-        answers = await system.complete_all(numbers)
-        shipped = [number for number, answer in zip(numbers, answers, strict=True) if answer.status == 200]
-        assert len(shipped) >= 10
-        # Among them are refusals, a provider that is out of service for a while, and one whose answer is lost.
-        assert {answer.status for answer in answers} == {200, 500, 503}
+        # Among them are a refusal, a provider that is out of service twice, and one whose answer is lost: who gets no
+        # 200 asks again, as callers do.
+        shipped: list[str] = []
+        for _ in range(4):
+            asked = [number for number in numbers if number not in shipped]
+            answers = await system.complete_all(asked)
+            assert {answer.status for answer in answers} <= {200, 500, 503}
+            shipped += [number for number, answer in zip(asked, answers, strict=True) if answer.status == 200]
+        assert sorted(set(numbers) - set(shipped)) == ["100006-1"], "the refused one"
         await subscriber.wait_for(len(shipped))
         await smtp.wait_for(len(shipped))
         again = await system.complete_all(shipped)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import threading
-import time
 from dataclasses import replace
 from datetime import datetime
 
@@ -276,19 +275,6 @@ def test_the_file_is_fit_for_archives_and_screen_readers() -> None:
     pdf = render_document(INVOICE, captured(content()))
     for mark in (b"pdfaid:part", b"pdfaid:conformance", b"pdfuaid:part", b"/Lang"):
         assert mark in pdf
-
-
-@EVERY_KIND
-def test_a_page_is_quick_once_warm(kind: DocumentKind) -> None:
-    render_document(kind, captured(content()))
-    durations = []
-    for number in range(10):
-        shipment = captured(content(order_number=f"{number}", lines=(line(name=f"Shirt {number}"),)))
-        started = time.perf_counter()
-        render_document(kind, shipment)
-        durations.append(time.perf_counter() - started)
-    # The best of ten: whatever else the machine does only adds.
-    assert min(durations) < 0.05
 
 
 async def test_the_event_loop_goes_on_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
