@@ -173,18 +173,28 @@ async def test_no_endpoint_gets_more_requests_at_once_than_it_may(settings: Sett
 
 
 async def test_an_endpoint_that_failed_is_asked_one_by_one_until_it_accepts(settings: Settings, pool: Pool) -> None:
-    async with receiving() as receiver, sending(hooked(settings)) as sender:
+    go_on = asyncio.Event()
+
+    async def refuse_late(_: Request) -> int:
+        await go_on.wait()
+        return 500
+
+    async with receiving() as receiver, receiving() as other, sending(hooked(settings)) as sender:
         await add(pool, receiver)
         receiver.reply = lambda _: 500
         await sender.tell_many(1)
         await attempted(pool, 1)
-        receiver.most_running = 0
+        receiver.reply = refuse_late
+        await add(pool, other)
         await sender.tell_many(10)
-        await attempted(pool, 11)
+        await other.wait_for_accepted(10)
+        assert receiver.running == 1
+        go_on.set()
+        await attempted(pool, 21)
         assert receiver.most_running == 1
         receiver.reply = lambda _: None
         await travel(pool, 10)
-        await settled(pool, DELIVERED=11)
+        await settled(pool, DELIVERED=21)
 
 
 async def test_a_receiver_that_asks_for_peace_gets_it(settings: Settings, pool: Pool) -> None:
