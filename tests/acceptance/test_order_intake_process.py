@@ -96,10 +96,9 @@ async def test_an_order_by_event_is_completed_over_http_and_its_customer_mailed(
         subscribe(working.amqp_url, *EventType) as subscriber,
         aiohttp.ClientSession() as session,
     ):
-        # Before any worker has ever run: the relay has declared its queue.
+        intake = await start(processes, working, "order-intake")
         for kind in ("released", "created", "released"):
             await publisher.announce(kind, "100001")
-        intake = await start(processes, working, "order-intake")
         await start(processes, working, "email")
         await in_inbox(pool, 2)
         await api.wait_until_ready(f"http://127.0.0.1:{port}/readyz")
