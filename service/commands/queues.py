@@ -70,7 +70,12 @@ async def _look(settings: Settings) -> tuple[Outbox, list[tuple[str, Depths, dat
             name: await depths(broker, consumer.topology(settings.worker_retry_delays_s))
             for name, consumer in CONSUMERS.items()
         }
-    return outbox, [(name, found[name], oldest[name]) for name in CONSUMERS]
+    # Where nothing waits, what is unhandled was published before the consumer's queue was first there.
+    return outbox, [(name, found[name], oldest[name] if _waiting(found[name]) else None) for name in CONSUMERS]
+
+
+def _waiting(found: Depths) -> bool:
+    return bool(found.ready or found.retrying or found.dead)
 
 
 async def _oldest_unhandled(connection: PooledConnection, consumer: Consumer) -> datetime | None:
