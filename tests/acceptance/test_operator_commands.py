@@ -87,6 +87,28 @@ async def test_a_night_with_dead_letters(
     assert smtp.messages[0].message["X-Waybill-Event-Id"] == events[0]
 
 
+async def test_a_hundred_dead_letters_become_a_hundred_mails(
+    operated: Settings, pool: Pool, processes: Processes, smtp: SmtpSink, amqp_url: str
+) -> None:
+    operator = Operator(processes, operated)
+    smtp.reply_to_rcpt = lambda _: "550 5.1.1 no such user"
+    worker = processes.start("worker", "email", settings=operated)
+    await worker.wait_for_line("worker_started")
+    async with pool.acquire() as connection, open_topic(amqp_url) as topic:
+        other = await topic.channel.declare_queue("somebody-else")
+        events = []
+        for n in range(100):
+            order = await insert_order(connection, f"3{n:05}")
+            events.append(str(await topic.tell(await insert_shipment(connection, order, status="SHIPPED"))))
+        await topic.wait_for_depth(NAMES.dead.name, 100)
+        await other.bind(TOPIC, "#")
+        smtp.reply_to_rcpt = None
+        assert "100 replayed" in await operator.run("dead", "replay", "email", "--all")
+        mails = await smtp.wait_for(100)
+        assert sorted(str(mail.message["X-Waybill-Event-Id"]) for mail in mails) == sorted(events)
+        assert [await topic.depth(queue) for queue in ("somebody-else", NAMES.dead.name)] == [0, 0]
+
+
 async def test_the_history_goes_to_one_queue_again(
     operated: Settings, pool: Pool, processes: Processes, amqp_url: str
 ) -> None:
