@@ -12,4 +12,10 @@ _WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_databa
 
 async def until_somebody_waits(pool: asyncpg.Pool | asyncpg.Connection) -> None:
     """Return once a statement waits for a row that another transaction holds."""
-    await until(lambda: pool.fetchval(_WAITING))
+
+    async def somebody_waits() -> bool:
+        # Within a transaction the server shows what it showed at the first look, for ever.
+        await pool.execute("SELECT pg_stat_clear_snapshot()")
+        return bool(await pool.fetchval(_WAITING))
+
+    await until(somebody_waits)
