@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -89,7 +89,10 @@ async def borrow_connection(pool: asyncpg.Pool[asyncpg.Record], *, timeout_s: fl
     try:
         yield connection
     finally:
-        await pool.release(connection)
+        # By now the work is committed or rolled back: losing the connection here must not turn its answer into a 503.
+        # The pool closes what it cannot clean up.
+        with suppress(*CONNECTION_ERRORS):
+            await pool.release(connection)
 
 
 async def check_migrated(pool: asyncpg.Pool[asyncpg.Record]) -> None:
