@@ -57,6 +57,9 @@ class EmailHandler:
         shipment = await load_mail(connection, event.data.shipment_number)
         if shipment is None or not shipment.shipped:
             raise Rejected("there is no such shipment, or it is not SHIPPED")
+        if shipment.event_id not in {None, delivery.event_id}:
+            # From before the database was restored from a backup, after which the shipment was completed anew.
+            raise Rejected("the history holds another event of this shipment's departure")
         try:
             mail = make_mail(
                 shipment,

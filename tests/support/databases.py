@@ -41,8 +41,18 @@ class Databases:
     @contextmanager
     def fresh(self, *, migrated: bool = True) -> Iterator[str]:
         """Provide the URL of a database of one's own; its sessions are ended with the block."""
+        with self._cloned(self._template if migrated else "template0") as url:
+            yield url
+
+    @contextmanager
+    def copy(self, url: str) -> Iterator[str]:
+        """Provide the URL of a copy of a database to which nobody is connected."""
+        with self._cloned(urlsplit(url).path.removeprefix("/")) as copied:
+            yield copied
+
+    @contextmanager
+    def _cloned(self, template: str) -> Iterator[str]:
         name = f"waybill_test_{self._run}_{secrets.token_hex(6)}"
-        template = self._template if migrated else "template0"
         # Copying files instead of logging blocks takes half the time on a server that need not sync them.
         self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
         try:
