@@ -24,13 +24,15 @@ pytest_plugins = ["tests.support.sandbox", "tests.support.api"]
 
 _SERVERS = pytest.StashKey[str]()
 _OPEN_SERVERS = pytest.StashKey[ExitStack]()
+# Variables that are meant for the tests and not for what they test.
+_FOR_TESTS = ("WAYBILL_TEST_", "WAYBILL_FAULTS_")
 
 
 def pytest_configure() -> None:
     # A cancelled job is told by SIGTERM; its servers must end like those of a run that Ctrl-C ends.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # A developer's own settings must not decide what the tests see.
-    for name in [name for name in os.environ if name.startswith("WAYBILL_") and not name.startswith("WAYBILL_TEST_")]:
+    for name in [name for name in os.environ if name.startswith("WAYBILL_") and not name.startswith(_FOR_TESTS)]:
         del os.environ[name]
 
 

@@ -1,0 +1,27 @@
+"""The stack of a fault test: everything the tests of this folder start from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from service.settings import Settings
+from tests.faults.stack import Stack, open_stack
+from tests.support.processes import Processes
+from tests.support.smtp_sink import SmtpSink
+
+OpenStack = Callable[..., AbstractAsyncContextManager[Stack]]
+
+
+@pytest.fixture
+def new_stack(
+    processes: Processes, settings: Settings, pool: asyncpg.Pool[Any], smtp: SmtpSink, tmp_path: Path
+) -> OpenStack:
+    """`open_stack` on the test's own database and virtual host; numbers of processes and settings as arguments."""
+    return partial(open_stack, processes, settings, pool=pool, smtp=smtp, folder=tmp_path)
