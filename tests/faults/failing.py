@@ -1,0 +1,210 @@
+"""Run `waybill` and die by SIGKILL at a named step: `python -m tests.faults.failing --at STEP [--nth N] -- ARGUMENTS`.
+
+The step's place is wrapped from outside before the command starts, so that a fail point costs production nothing: it
+is not there. Where the named place no longer is, nothing starts and the exit code is 3.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import asyncpg
+
+import sql
+from service.cli import main
+from tests.faults.kill_steps import STEPS, Call, Commit, Place, Provider, Query, Step, When
+
+NO_SUCH_PLACE = 3
+# What the process says with its last breath, followed by the step's name.
+LAST_WORDS = "killed at"
+
+Reach = Callable[[], None]
+
+
+class NoSuchPlace(Exception):
+    """The code no longer has the place that the table names."""
+
+
+def arm(step: Step, *, nth: int, reached: Reach) -> None:
+    """Have `reached` called at the `nth` time that this process comes to the step. Raises `NoSuchPlace`."""
+    times = 0
+    armed = step.since is None
+
+    def begin() -> None:
+        nonlocal armed
+        armed = True
+
+    def count() -> None:
+        nonlocal times
+        if armed:
+            times += 1
+            if times == nth:
+                reached()
+
+    if step.since is not None:
+        _watch(step.since, "after", begin)
+    _watch(step.place, step.when, count)
+
+
+def _watch(place: Place, when: When, tell: Reach) -> None:
+    match place:
+        case Call(path):
+            owner, name = _find(path)
+            _replace(owner, name, _telling(when, tell))
+        case Query():
+            _replace(_queries_with(place), place.name, _telling(when, tell))
+        case Commit(query):
+            _watch_commit(query, when, tell)
+        case Provider(module, method):
+            owner, name = _find(f"{module}:provider_for")
+            _replace(owner, name, _opening(method, _telling(when, tell)))
+
+
+def _find(path: str) -> tuple[Any, str]:
+    """Return the object that holds the last name of the path, and that name."""
+    module, _, names = path.partition(":")
+    *parents, name = names.split(".")
+    try:
+        owner = functools.reduce(getattr, parents, import_module(module))
+        getattr(owner, name)
+    except (ImportError, AttributeError) as error:
+        raise NoSuchPlace(f"{path}: {error}") from error
+    return owner, name
+
+
+def _queries_with(query: Query) -> Any:
+    try:
+        queries = sql.queries(query.file)
+    except Exception as error:
+        raise NoSuchPlace(f"sql/queries/{query.file}.sql: {error}") from error
+    if query.name not in queries.available_queries:
+        raise NoSuchPlace(f"sql/queries/{query.file}.sql has no query {query.name}")
+    return queries
+
+
+def _replace(owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
+    original = getattr(owner, name)
+    setattr(owner, name, functools.wraps(original)(wrap(original)))
+
+
+def _telling(when: When, tell: Reach) -> Callable[[Any], Any]:
+    """Return what wraps a function of any kind so that `tell` is called before it, or after it has returned."""
+    before, after = (tell, _nothing) if when == "before" else (_nothing, tell)
+
+    def wrap(original: Any) -> Any:
+        if inspect.isasyncgenfunction(original):
+
+            async def rows(*args: Any, **kwargs: Any) -> Any:
+                before()
+                async for row in original(*args, **kwargs):
+                    yield row
+                after()
+
+            return rows
+        if not inspect.iscoroutinefunction(original):
+            raise NoSuchPlace(f"{original!r} is no longer a coroutine function")
+
+        async def called(*args: Any, **kwargs: Any) -> Any:
+            before()
+            result = await original(*args, **kwargs)
+            after()
+            return result
+
+        return called
+
+    return wrap
+
+
+def _opening(method: str, wrap: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what wraps `provider_for` so that one method of every provider is wrapped."""
+
+    def wrap_lookup(provider_for: Any) -> Any:
+        def found(*args: Any, **kwargs: Any) -> Any:
+            provider = provider_for(*args, **kwargs)
+            return _Wrapped(provider, method, wrap(getattr(provider, method)))
+
+        return found
+
+    return wrap_lookup
+
+
+class _Wrapped:
+    def __init__(self, provider: Any, method: str, wrapped: Any) -> None:
+        self._provider, self._method, self._wrapped = provider, method, wrapped
+
+    def __getattr__(self, name: str) -> Any:
+        return self._wrapped if name == self._method else getattr(self._provider, name)
+
+
+def _watch_commit(query: Query, when: When, tell: Reach) -> None:
+    transactions: set[Any] = set()
+
+    def noting(run: Any) -> Any:
+        async def called(connection: Any, *args: Any, **kwargs: Any) -> Any:
+            result = await run(connection, *args, **kwargs)
+            if connection.is_in_transaction():
+                # What a pool hands out stands for the connection that the driver commits on.
+                transactions.add(getattr(connection, "_con", connection))
+            return result
+
+        return called
+
+    def watching(execute: Any) -> Any:
+        async def called(connection: Any, statement: str, *args: Any, **kwargs: Any) -> Any:
+            verb = statement.strip(" ;").upper()
+            ours = verb == "COMMIT" and connection in transactions
+            if verb in {"COMMIT", "ROLLBACK"}:
+                transactions.discard(connection)
+            if ours and when == "before":
+                tell()
+            result = await execute(connection, statement, *args, **kwargs)
+            if ours and when == "after":
+                tell()
+            return result
+
+        return called
+
+    _replace(_queries_with(query), query.name, noting)
+    _replace(asyncpg.Connection, "execute", watching)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _die(name: str) -> None:
+    # Not through a stream, whose buffer would die with us.
+    os.write(2, f"{LAST_WORDS} {name}\n".encode())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(name: str, *, nth: int, arguments: Sequence[str]) -> None:
+    """Run `waybill *arguments`, killed at the step. Ends like the command, or with 3 if the step is not in the code."""
+    try:
+        arm(STEPS[name], nth=nth, reached=functools.partial(_die, name))
+    except (KeyError, NoSuchPlace) as error:
+        sys.stderr.write(f"no such step: {name}: {error}\n")
+        raise SystemExit(NO_SUCH_PLACE) from error
+    sys.argv = ["waybill", *arguments]
+    main()
+
+
+def _from_command_line() -> None:
+    parser = ArgumentParser(prog="python -m tests.faults.failing")
+    parser.add_argument("--at", required=True, metavar="STEP")
+    parser.add_argument("--nth", type=int, default=1)
+    parser.add_argument("arguments", nargs="+", help="of waybill, after --")
+    given = parser.parse_args()
+    run(given.at, nth=given.nth, arguments=given.arguments)
+
+
+if __name__ == "__main__":
+    _from_command_line()
