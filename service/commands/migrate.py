@@ -18,6 +18,9 @@ def migrate() -> None:
     """Apply sql/migrations to WAYBILL_DATABASE_URL; safe to run from several machines at once."""
     settings = load_settings()
     settings.require("database_url")
+    if "," in urlsplit(settings.database_url).netloc.rpartition("@")[2]:
+        # dbmate would wait for a host of that name.
+        raise SettingsError("WAYBILL_DATABASE_URL: migrate takes one server, name the primary alone")
     raise typer.Exit(apply_migrations(settings.database_url))
 
 
