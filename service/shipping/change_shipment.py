@@ -17,7 +17,7 @@ from service.shipping.errors import (
 )
 from service.shipping.selection import Selection, pick
 from service.shipping.shipment import ShipmentStatus
-from service.shipping.tell import tell
+from service.shipping.tell import News, tell
 from sql import Connection, queries
 
 _OPEN = frozenset({ShipmentStatus.AWAITING_INVENTORY, ShipmentStatus.INVENTORY_ASSIGNED, ShipmentStatus.RELEASED})
@@ -49,13 +49,7 @@ async def change_shipment(
                 connection, shipment_id=locked["shipment_id"], good_to_go=good_to_go, event_count=len(events)
             )
             if events:
-                await tell(
-                    connection,
-                    events,
-                    shipment_id=locked["shipment_id"],
-                    request_id=request_id,
-                    traceparent=traceparent,
-                )
+                await tell(connection, [News(locked["shipment_id"], events, request_id, traceparent)])
         return str(locked["order_number"])
 
 
@@ -68,13 +62,7 @@ async def cancel_shipment(connection: Connection, shipment_number: str, *, reque
         locked = await _lock(connection, shipment_number)
         await _check_unpaid(connection, locked["shipment_id"])
         await queries("creation").cancel_shipment(connection, shipment_id=locked["shipment_id"])
-        await tell(
-            connection,
-            [EventType.SHIPMENT_CANCELLED],
-            shipment_id=locked["shipment_id"],
-            request_id=request_id,
-            traceparent=traceparent,
-        )
+        await tell(connection, [News(locked["shipment_id"], [EventType.SHIPMENT_CANCELLED], request_id, traceparent)])
         return str(locked["order_number"])
 
 

@@ -16,7 +16,7 @@ from service.payments.provider import PaymentProvider
 from service.shipping.capture import NothingReserved, capture_live, reserve_capture
 from service.shipping.departure import Departure
 from service.shipping.errors import CaptureDeclined, CaptureFailed, ShipmentNotFound
-from service.shipping.ship import ship
+from service.shipping.ship import Leaving, ship
 from service.shipping.shipment import COMPLETABLE, OrderStatus, ShipmentStatus, check_may_ship
 from sql import Connection, queries
 
@@ -71,17 +71,13 @@ async def complete_shipment(
                     completed = None
                 else:
                     completed = Completed(shipment_number=shipment_number, order_number=locked["order_number"])
-                    await ship(
-                        connection,
-                        locked["shipment_id"],
-                        departure,
-                        # The call implies good-to-go; who waits for the release hears of it too.
-                        events=[EventType.SHIPMENT_SHIPPED]
+                    events = (
+                        [EventType.SHIPMENT_SHIPPED]
                         if locked["good_to_go"]
-                        else [EventType.SHIPMENT_RELEASED, EventType.SHIPMENT_SHIPPED],
-                        request_id=request_id,
-                        traceparent=traceparent,
+                        # The call implies good-to-go; who waits for the release hears of it too.
+                        else [EventType.SHIPMENT_RELEASED, EventType.SHIPMENT_SHIPPED]
                     )
+                    await ship(connection, [Leaving(locked["shipment_id"], departure, request_id, traceparent, events)])
         except NothingReserved:
             continue
         if completed is None:

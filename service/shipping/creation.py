@@ -10,9 +10,9 @@ from schemas.events import EventType
 from service.shipping.departure import Departure
 from service.shipping.errors import OrderNotFound
 from service.shipping.selection import Selection, pick
-from service.shipping.ship import ship
+from service.shipping.ship import Leaving, ship
 from service.shipping.shipment import OrderStatus, check_order_ships
-from service.shipping.tell import tell
+from service.shipping.tell import News, tell
 from sql import Connection, queries
 
 
@@ -114,6 +114,6 @@ async def confirm(
     )
     if creation.key is not None:
         await queries("creation").note_created_under_key(connection, shipment_id=shipment_id, **asdict(creation.key))
-    await tell(connection, events, shipment_id=shipment_id, request_id=request_id, traceparent=traceparent)
+    await tell(connection, [News(shipment_id, events, request_id, traceparent)])
     if creation.departure is not None:
-        await ship(connection, shipment_id, creation.departure, request_id=request_id, traceparent=traceparent)
+        await ship(connection, [Leaving(shipment_id, creation.departure, request_id, traceparent)])

@@ -22,7 +22,7 @@ from service.shipping.intake import (
     intake_order,
 )
 from service.shipping.order_content import Difference, differences
-from service.shipping.tell import tell
+from service.shipping.tell import News, tell
 from sql import Connection, queries
 
 # Where an order stands, which changes while it lives. All other fields say what it is.
@@ -107,14 +107,10 @@ async def _release(
             statuses=[status for _, status in released],
         )
     ]
-    for shipment_id in shipment_ids:
-        await tell(
-            connection,
-            [EventType.SHIPMENT_RELEASED],
-            shipment_id=shipment_id,
-            request_id=request_id,
-            traceparent=traceparent,
-        )
+    await tell(
+        connection,
+        [News(shipment_id, [EventType.SHIPMENT_RELEASED], request_id, traceparent) for shipment_id in shipment_ids],
+    )
     return await _result(connection, known, changed=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from publishers import outbox
+from publishers.outbox import NewEvent
 from schemas.events import EventLine, EventType, ShipmentData
 from service.shipping.order_content import OrderContent, ShipmentContent
 from sql import Connection, queries
@@ -72,16 +73,20 @@ async def insert_contents(
             content_quantities=[quantity for _, _, quantity in contents],
         )
     ]
-    for row, shipment in zip(made, shipments, strict=True):
-        for sequence, kind in enumerate(_events_of(shipment), start=1):
-            await outbox.append(
-                connection,
+    await outbox.append(
+        connection,
+        [
+            NewEvent(
                 kind=kind,
                 shipment_id=row["id"],
                 data=_event_data(content, shipment, row["shipment_number"], sequence),
                 request_id=request_id,
                 traceparent=traceparent,
             )
+            for row, shipment in zip(made, shipments, strict=True)
+            for sequence, kind in enumerate(_events_of(shipment), start=1)
+        ],
+    )
     return tuple(row["shipment_number"] for row in made)
 
 

@@ -1,10 +1,14 @@
-"""Tell the world what has happened to a shipment, in the transaction in which it happens."""
+"""Tell the world what has happened to shipments, in the transaction in which it happens."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
 
 from publishers import outbox
+from publishers.outbox import NewEvent
 from schemas.events import EventLine, EventParcel, EventType, ShipmentData
 from service.shipping.shipment import ShipmentStatus
 from sql import Connection, queries
@@ -17,48 +21,66 @@ _STATUS_AFTER = {
 }
 
 
-async def tell(
-    connection: Connection,
-    events: Sequence[EventType],
-    *,
-    shipment_id: int,
-    notify: bool | None = False,
-    request_id: str,
-    traceparent: str,
-) -> None:
-    """Append the events that led to the shipment's present state, in their order.
+@dataclass(frozen=True, slots=True)
+class News:
+    """The events that led to a shipment's present state, in their order, and by whose request.
 
-    The statement that made the state has already counted them into `event_sequence`. `notify` is about the shipped
-    event only; None leaves it to the store's setting "Send Shipping Confirmation".
+    `notify` is about the shipped event only; None leaves it to the store's setting "Send Shipping Confirmation".
     """
-    content = await queries("shipping").event_content(connection, shipment_id=shipment_id)
-    mailed = content["send_shipping_confirmation"] if notify is None else notify
-    first = content["event_sequence"] - len(events) + 1
-    for sequence, kind in enumerate(events, start=first):
-        left = kind is EventType.SHIPMENT_SHIPPED
-        parcels = [EventParcel(**parcel) for parcel in content["parcels"]] if left else []
-        parcel = parcels[0] if parcels else EventParcel()
-        data = ShipmentData(
-            order_number=content["order_number"],
-            shipment_number=content["shipment_number"],
-            store=content["store_code"],
-            status=_STATUS_AFTER[kind],
-            shipped_at=content["shipped_at"] if left else None,
-            carrier=parcel.carrier,
-            service=parcel.service,
-            packages=content["package_count"] if left else None,
-            carrier_tracking_number=parcel.tracking_number,
-            tracking_url=parcel.tracking_url,
-            parcels=parcels,
-            lines=[EventLine(**line) for line in content["lines"]],
-            notify_customer=left and mailed,
-            sequence=sequence,
+
+    shipment_id: int
+    events: Sequence[EventType]
+    request_id: str
+    traceparent: str
+    notify: bool | None = False
+
+
+async def tell(connection: Connection, news: Sequence[News]) -> None:
+    """Append the events of each shipment.
+
+    The statement that made a shipment's state has already counted them into `event_sequence`.
+    """
+    contents = {
+        row["shipment_id"]: row
+        async for row in queries("shipping").event_contents(
+            connection, shipment_ids=[each.shipment_id for each in news]
         )
-        await outbox.append(
-            connection,
+    }
+    await outbox.append(connection, [event for each in news for event in _events(each, contents[each.shipment_id])])
+
+
+def _events(news: News, content: asyncpg.Record) -> list[NewEvent]:
+    first = content["event_sequence"] - len(news.events) + 1
+    return [
+        NewEvent(
             kind=kind,
-            shipment_id=shipment_id,
-            data=data,
-            request_id=request_id,
-            traceparent=traceparent,
+            shipment_id=news.shipment_id,
+            data=_data(kind, content, notify=news.notify, sequence=sequence),
+            request_id=news.request_id,
+            traceparent=news.traceparent,
         )
+        for sequence, kind in enumerate(news.events, start=first)
+    ]
+
+
+def _data(kind: EventType, content: asyncpg.Record, *, notify: bool | None, sequence: int) -> ShipmentData:
+    left = kind is EventType.SHIPMENT_SHIPPED
+    mailed = content["send_shipping_confirmation"] if notify is None else notify
+    parcels = [EventParcel(**parcel) for parcel in content["parcels"]] if left else []
+    parcel = parcels[0] if parcels else EventParcel()
+    return ShipmentData(
+        order_number=content["order_number"],
+        shipment_number=content["shipment_number"],
+        store=content["store_code"],
+        status=_STATUS_AFTER[kind],
+        shipped_at=content["shipped_at"] if left else None,
+        carrier=parcel.carrier,
+        service=parcel.service,
+        packages=content["package_count"] if left else None,
+        carrier_tracking_number=parcel.tracking_number,
+        tracking_url=parcel.tracking_url,
+        parcels=parcels,
+        lines=[EventLine(**line) for line in content["lines"]],
+        notify_customer=left and mailed,
+        sequence=sequence,
+    )

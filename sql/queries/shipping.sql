@@ -79,41 +79,61 @@ SET reserved_amount = o.reserved_amount - d.amount,
     shipping_reserved = o.shipping_reserved AND d.shipping_part = 0
 FROM declined d WHERE o.id = d.order_id;
 
+-- name: lock_completable
+-- The row locks of completions that are done together, of those that need no provider, held until commit. A row that
+-- somebody else holds is left out, so that it keeps nobody waiting and no two groups can wait for each other. That is
+-- true of a row whose order could be locked too: that lock then ends with the group. Whoever changes what is read
+-- beside the locked rows holds them too, so whatever is read in the statements after this one is final.
+-- A capture that is made stays made: reading it as of this statement's start can only leave a row out.
+SELECT o.id AS order_id, o.order_number, o.status AS order_status, o.waiting_for_payment,
+       s.id AS shipment_id, s.shipment_number, s.status, s.good_to_go
+FROM orders o JOIN shipments s ON s.order_id = o.id
+WHERE s.shipment_number = ANY(:shipment_numbers::text[]) AND s.status <> 'PROVISIONAL'
+  AND (NOT s.capture_wanted
+       OR (SELECT c.state FROM captures c
+           WHERE c.shipment_id = s.id AND c.state IN ('PENDING', 'CAPTURED')) = 'CAPTURED')
+ORDER BY o.id, s.id
+FOR UPDATE OF o, s SKIP LOCKED;
+
 -- name: mark_shipped!
--- Under lock_shipment. The order is complete once its last piece has left. What the caller does not tell (NULL) stays
--- as it is known.
+-- Under the locks of lock_shipment or lock_completable: any number of shipments, by primary keys. An order is complete
+-- once its last piece has left. What the caller does not tell (NULL) stays as it is known.
 WITH shipped AS (
-    UPDATE shipments
+    UPDATE shipments s
     SET status = 'SHIPPED', good_to_go = true, shipped_at = clock_timestamp(),
-        package_count = coalesce(:packages, package_count),
-        return_slip_tracking = coalesce(:return_slip_tracking, return_slip_tracking),
-        internal_comment = CASE WHEN :comment::text IS NULL THEN internal_comment
-                                WHEN internal_comment = '' THEN :comment::text
-                                ELSE internal_comment || E'\n' || :comment::text END,
-        event_sequence = event_sequence + :event_count
-    WHERE id = :shipment_id
-    RETURNING order_id, piece_count, shipped_at
+        package_count = coalesce(told.packages, s.package_count),
+        return_slip_tracking = coalesce(told.return_slip_tracking, s.return_slip_tracking),
+        internal_comment = CASE WHEN told.comment IS NULL THEN s.internal_comment
+                                WHEN s.internal_comment = '' THEN told.comment
+                                ELSE s.internal_comment || E'\n' || told.comment END,
+        event_sequence = s.event_sequence + told.event_count
+    FROM unnest(:shipment_ids::bigint[], :packages::integer[], :return_slip_trackings::text[], :comments::text[],
+                :event_counts::integer[])
+         AS told (shipment_id, packages, return_slip_tracking, comment, event_count)
+    WHERE s.id = told.shipment_id
+    RETURNING s.order_id, s.piece_count, s.shipped_at
 ), progressed AS (
     UPDATE orders o
-    SET unshipped_quantity = o.unshipped_quantity - s.piece_count,
-        status = CASE WHEN o.unshipped_quantity = s.piece_count THEN 'COMPLETED' ELSE 'IN_PROGRESS' END,
-        updated_at = s.shipped_at
-    FROM shipped s WHERE o.id = s.order_id
+    SET unshipped_quantity = o.unshipped_quantity - gone.pieces,
+        status = CASE WHEN o.unshipped_quantity = gone.pieces THEN 'COMPLETED' ELSE 'IN_PROGRESS' END,
+        updated_at = gone.shipped_at
+    FROM (SELECT order_id, sum(piece_count)::integer AS pieces, max(shipped_at) AS shipped_at
+          FROM shipped GROUP BY order_id) AS gone
+    WHERE o.id = gone.order_id
 )
 INSERT INTO parcels AS known (shipment_id, position, carrier, service, tracking_number, tracking_url)
-SELECT :shipment_id, told.position - 1, told.carrier, told.service, told.tracking_number, told.tracking_url
-FROM unnest(:carriers::text[], :services::text[], :tracking_numbers::text[], :tracking_urls::text[])
-     WITH ORDINALITY AS told (carrier, service, tracking_number, tracking_url, position)
+SELECT * FROM unnest(:parcel_shipment_ids::bigint[], :positions::integer[], :carriers::text[], :services::text[],
+                     :tracking_numbers::text[], :tracking_urls::text[])
 ON CONFLICT (shipment_id, position) DO UPDATE
 SET carrier = coalesce(excluded.carrier, known.carrier),
     service = coalesce(excluded.service, known.service),
     tracking_number = coalesce(excluded.tracking_number, known.tracking_number),
     tracking_url = coalesce(excluded.tracking_url, known.tracking_url);
 
--- name: event_content^
--- What an event tells of a shipment, right after the statement that changed it: lines in the order's sequence, and the
--- parcels. By primary keys.
-SELECT o.order_number, o.store_code, st.send_shipping_confirmation,
+-- name: event_contents
+-- What events tell of shipments, right after the statement that changed them: lines in the order's sequence, and the
+-- parcels. By primary keys; in no particular order.
+SELECT s.id AS shipment_id, o.order_number, o.store_code, st.send_shipping_confirmation,
        s.shipment_number, s.shipped_at, s.package_count, s.event_sequence,
        (SELECT jsonb_agg(jsonb_build_object('line_id', l.line_id, 'sku', l.sku, 'quantity', sl.quantity)
                          ORDER BY l.position)
@@ -124,4 +144,4 @@ SELECT o.order_number, o.store_code, st.send_shipping_confirmation,
                                                      'tracking_url', p.tracking_url) ORDER BY p.position), '[]')
         FROM parcels p WHERE p.shipment_id = s.id) AS parcels
 FROM shipments s JOIN orders o ON o.id = s.order_id JOIN stores st ON st.code = o.store_code
-WHERE s.id = :shipment_id;
+WHERE s.id = ANY(:shipment_ids::bigint[]);

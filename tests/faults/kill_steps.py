@@ -62,7 +62,7 @@ LOCK: Final = Query("shipping", "lock_shipment")
 CAPTURED: Final = Query("shipping", "settle_captured")
 DECLINED: Final = Query("shipping", "settle_declined")
 SHIPPED: Final = Query("shipping", "mark_shipped")
-EVENT: Final = Query("outbox", "append_event")
+EVENT: Final = Query("outbox", "append_events")
 CREATED: Final = Query("creation", "confirm_created")
 NUMBERED: Final = Query("creation", "new_provisional")
 CANCELLED: Final = Query("creation", "cancel_shipment")
@@ -149,7 +149,9 @@ STEPS: Final = MappingProxyType(
         "intake.committed": Step("api", "after", Commit(ORDER), "after COMMIT"),
         # The relay.
         "relay.claimed": Step("relay", "after", Query("outbox", "claim_due"), "rows are claimed, nothing is published"),
-        "relay.published": Step("relay", "before", CONFIRMATION, "published; the broker's first confirmation is unread"),
+        "relay.published": Step(
+            "relay", "before", CONFIRMATION, "published; the broker's first confirmation is unread"
+        ),
         "relay.confirmed": Step("relay", "after", PUBLISHED, "all is confirmed, nothing is deleted"),
         "relay.uncommitted": Step("relay", "before", Commit(DELETED), "deleted, not committed"),
         "relay.committed": Step("relay", "after", Commit(DELETED), "after COMMIT"),
@@ -167,7 +169,9 @@ STEPS: Final = MappingProxyType(
         "email-dead.copied": Step("worker email", "after", COPY, "copied to the dead letters, not acknowledged"),
         "email-dead.acknowledged": Step("worker email", "after", SETTLED, "copied to the dead letters, acknowledged"),
         # The webhook worker.
-        "webhooks.fanned-out": Step("worker webhooks", "after", FANNED_OUT, "the deliveries are written, not committed"),
+        "webhooks.fanned-out": Step(
+            "worker webhooks", "after", FANNED_OUT, "the deliveries are written, not committed"
+        ),
         "webhooks.uncommitted": Step("worker webhooks", "before", Commit(FANNED_OUT), "before their COMMIT"),
         "webhooks.committed": Step("worker webhooks", "after", Commit(FANNED_OUT), "committed, not acknowledged"),
         "webhooks.leased": Step("worker webhooks", "before", WEBHOOK, "leased, before the request"),

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from publishers import outbox
+from publishers.outbox import NewEvent
 from schemas.events import EventType, shipment_event
 from tests.support import rows
 
@@ -19,14 +20,15 @@ async def shipment(pool: asyncpg.Pool[asyncpg.Record]) -> rows.ShipmentRow:
 
 
 async def append(connection: Any, shipment: rows.ShipmentRow, sequence: int) -> UUID:
-    return await outbox.append(
-        connection,
+    event = NewEvent(
         kind=EventType.SHIPMENT_SHIPPED,
         shipment_id=shipment.id,
         data=rows.event_data(shipment, sequence=sequence),
         request_id="req-7",
         traceparent=rows.TRACEPARENT,
     )
+    await outbox.append(connection, [event])
+    return event.id
 
 
 async def test_history_and_outbox_hold_the_event(

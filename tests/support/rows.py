@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from publishers import outbox
+from publishers.outbox import NewEvent
 from schemas.events import EventLine, EventType, ShipmentData
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -159,18 +160,12 @@ async def insert_event(
         fields["sequence"] = await connection.fetchval(
             "SELECT coalesce(max(sequence), 0) + 1 FROM events WHERE shipment_id = $1", shipment.id
         )
+    event = NewEvent(kind, shipment.id, event_data(shipment, **fields), request_id="req-1", traceparent=TRACEPARENT)
     async with connection.transaction():
-        event_id = await outbox.append(
-            connection,
-            kind=kind,
-            shipment_id=shipment.id,
-            data=event_data(shipment, **fields),
-            request_id="req-1",
-            traceparent=TRACEPARENT,
-        )
+        await outbox.append(connection, [event])
         if not in_outbox:
-            await connection.execute("DELETE FROM outbox WHERE event_id = $1", event_id)
-    return event_id
+            await connection.execute("DELETE FROM outbox WHERE event_id = $1", event.id)
+    return event.id
 
 
 async def _insert(connection: Connection, table: str, columns: dict[str, Any], *, tail: str = "") -> Any:
