@@ -18,6 +18,7 @@ COMMANDS = {
     "events": "service.commands.events:app",
     "inbox": "service.commands.inbox:inbox",
     "keys": "service.commands.keys:app",
+    "maintain": "service.commands.maintain:maintain",
     "migrate": "service.commands.migrate:migrate",
     "orders": "service.commands.orders:app",
     "queues": "service.commands.queues:queues",

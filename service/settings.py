@@ -72,6 +72,13 @@ class Settings(BaseSettings):
     webhooks_allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="networks, comma-separated, that webhooks may reach although not public, also without https"
     )
+    webhooks_history_days: int = Field(
+        90, ge=1, description="days that settled webhooks are kept by `waybill maintain`"
+    )
+
+    history_days: int = Field(
+        730, ge=30, description="days that events, handled messages and sent mails are kept by `waybill maintain`"
+    )
 
     mail_sender: str = Field("no-reply@localhost", description="sender of mails of stores that have none of their own")
     mail_templates_dir: Path | None = Field(

@@ -1,0 +1,63 @@
+"""`waybill maintain`: keep the history as short as it may be."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import structlog
+import typer
+
+from service.logs import configure_logs
+from service.retention import clear_away
+from service.settings import Settings, load_settings
+from service.shipping.errors import TemporarilyUnavailable
+from service.stop import stop_on_signals
+from service.wiring import CONNECTION_ERRORS, borrow_connection, check_migrated, open_pool
+
+log = structlog.get_logger()
+
+
+def maintain(
+    *,
+    every: Annotated[float | None, typer.Option(min=0.01, help="Again every so many hours, until stopped.")] = None,
+) -> None:
+    """Delete events, handled messages, mails and webhook deliveries that are older than their settings say.
+
+    Never orders, shipments or captures, nor what is still to be published or sent. Safe while everything runs.
+    """
+    settings = load_settings()
+    settings.require("database_url")
+    configure_logs(settings, process="maintain")
+    asyncio.run(_run(settings, every_s=every * 3600 if every else None))
+
+
+async def _run(settings: Settings, *, every_s: float | None) -> None:
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        async with open_pool(settings, name="maintain", size=1) as pool:
+            await check_migrated(pool)
+            while not stop.is_set():
+                try:
+                    async with borrow_connection(pool, timeout_s=settings.database_acquire_timeout_s) as connection:
+                        cleared = await clear_away(
+                            connection,
+                            history_days=settings.history_days,
+                            webhooks_days=settings.webhooks_history_days,
+                            now=datetime.now(UTC),
+                        )
+                    log.info("history_cleared", **asdict(cleared))
+                except (TemporarilyUnavailable, *CONNECTION_ERRORS) as error:
+                    if every_s is None:
+                        raise
+                    log.warning("database_lost", reason=f"{type(error).__name__}: {error}")
+                if every_s is None:
+                    return
+                try:
+                    async with asyncio.timeout(every_s):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
