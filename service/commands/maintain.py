@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,12 +10,12 @@ from typing import Annotated
 import structlog
 import typer
 
+from service.commands.repeating import repeat
 from service.logs import configure_logs
 from service.retention import clear_away
 from service.settings import Settings, load_settings
-from service.shipping.errors import TemporarilyUnavailable
 from service.stop import stop_on_signals
-from service.wiring import CONNECTION_ERRORS, borrow_connection, check_migrated, open_pool
+from service.wiring import borrow_connection, check_migrated, open_pool
 
 log = structlog.get_logger()
 
@@ -36,28 +35,18 @@ def maintain(
 
 
 async def _run(settings: Settings, *, every_s: float | None) -> None:
-    with ExitStack() as stack:
-        stop = stack.enter_context(stop_on_signals())
+    with stop_on_signals() as stop:
         async with open_pool(settings, name="maintain", size=1) as pool:
             await check_migrated(pool)
-            while not stop.is_set():
-                try:
-                    async with borrow_connection(pool, timeout_s=settings.database_acquire_timeout_s) as connection:
-                        cleared = await clear_away(
-                            connection,
-                            history_days=settings.history_days,
-                            webhooks_days=settings.webhooks_history_days,
-                            now=datetime.now(UTC),
-                        )
-                    log.info("history_cleared", **asdict(cleared))
-                except (TemporarilyUnavailable, *CONNECTION_ERRORS) as error:
-                    if every_s is None:
-                        raise
-                    log.warning("database_lost", reason=f"{type(error).__name__}: {error}")
-                if every_s is None:
-                    return
-                try:
-                    async with asyncio.timeout(every_s):
-                        await stop.wait()
-                except TimeoutError:
-                    continue
+
+            async def clear() -> None:
+                async with borrow_connection(pool, timeout_s=settings.database_acquire_timeout_s) as connection:
+                    cleared = await clear_away(
+                        connection,
+                        history_days=settings.history_days,
+                        webhooks_days=settings.webhooks_history_days,
+                        now=datetime.now(UTC),
+                    )
+                log.info("history_cleared", **asdict(cleared))
+
+            await repeat(clear, every_s=every_s, stop=stop)

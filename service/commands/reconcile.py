@@ -15,6 +15,7 @@ import typer
 
 from schemas.money import to_text
 from service.commands.output import age, print_json, print_table
+from service.commands.repeating import repeat
 from service.logs import configure_logs
 from service.payments.registry import open_providers
 from service.settings import Settings, load_settings
@@ -66,20 +67,16 @@ async def _run(settings: Settings, *, every_s: float | None, older_s: float, out
         pool = await stack.enter_async_context(open_pool(settings, name="reconcile", size=1))
         await check_migrated(pool)
         providers = await stack.enter_async_context(open_providers(settings))
-        while not stop.is_set():
+
+        async def look() -> None:
             async with borrow_connection(pool, timeout_s=settings.database_acquire_timeout_s) as connection:
                 settlements = await settle_pending(
                     connection, providers=providers, timeout_s=settings.capture_timeout_s
                 )
                 report = Report(settlements, await paid_and_not_shipped(connection, older_s=older_s))
             _write(report, output)
-            if every_s is None:
-                return
-            try:
-                async with asyncio.timeout(every_s):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+
+        await repeat(look, every_s=every_s, stop=stop)
 
 
 def _write(report: Report, output: Format) -> None:
