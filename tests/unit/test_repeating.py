@@ -10,7 +10,7 @@ from service.commands.repeating import repeat
 from service.shipping.errors import TemporarilyUnavailable
 
 
-@pytest.mark.parametrize("lost", [TemporarilyUnavailable(), asyncpg.ConnectionDoesNotExistError(), OSError()])
+@pytest.mark.parametrize("lost", [TemporarilyUnavailable(), asyncpg.ConnectionDoesNotExistError("gone"), OSError()])
 async def test_a_lost_database_is_waited_out_until_the_next_time(lost: Exception) -> None:
     stop = asyncio.Event()
     done: list[int] = []
