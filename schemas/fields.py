@@ -14,15 +14,13 @@ from typing import Annotated, Final
 
 import idna
 from babel import Locale, UnknownLocaleError
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from schemas.field_schemas import AMOUNT, CODE, MAX_QUANTITY, RATE, flag_schema, text_schema, whole_number_schema
 from schemas.money import is_currency
 
-# Fits an integer column, also when summed over an order, which is checked there.
-MAX_QUANTITY: Final = 1_000_000_000
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_UNICODE = re.compile(r"[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
 # Nothing that could end a mail header or be read as a second address.
@@ -43,7 +41,7 @@ def clean_text(value: object) -> object:
         if _NOT_UNICODE.search(text):
             raise PydanticCustomError("not_unicode", "expected valid UTF-8")
         text = unicodedata.normalize("NFC", text).strip()
-    if _CONTROL.search(text):
+    if CONTROL.search(text):
         raise PydanticCustomError("control_character", "expected text without control characters")
     return text
 
@@ -138,20 +136,73 @@ def parse_country(value: str) -> str:
 
 # Constraints stand before the validators that run ahead of them, so that pydantic checks and documents them as
 # constraints of the type.
-Text = Annotated[str, StringConstraints(min_length=1, max_length=200), BeforeValidator(clean_text)]
-LongText = Annotated[str, StringConstraints(min_length=1, max_length=500), BeforeValidator(clean_text)]
-OptionalText = Annotated[Text | None, BeforeValidator(blank_as_none)]
-LineId = Annotated[str, StringConstraints(min_length=1, max_length=64), BeforeValidator(clean_identifier)]
-Sku = Annotated[str, StringConstraints(min_length=1, max_length=100), BeforeValidator(clean_identifier)]
-Authorization = Annotated[str, StringConstraints(min_length=1, max_length=255), BeforeValidator(clean_identifier)]
+Text = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), BeforeValidator(clean_text), WithJsonSchema(text_schema(200))
+]
+LongText = Annotated[
+    str, StringConstraints(min_length=1, max_length=500), BeforeValidator(clean_text), WithJsonSchema(text_schema(500))
+]
+OptionalText = Annotated[Text | None, BeforeValidator(blank_as_none), WithJsonSchema(text_schema(200, optional=True))]
+LineId = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=64),
+    BeforeValidator(clean_identifier),
+    WithJsonSchema(text_schema(64, number=True)),
+]
+Sku = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    BeforeValidator(clean_identifier),
+    WithJsonSchema(text_schema(100, number=True)),
+]
+Authorization = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    BeforeValidator(clean_identifier),
+    WithJsonSchema(text_schema(255, number=True)),
+]
 Provider = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$"), BeforeValidator(clean_text)]
 Code = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), BeforeValidator(clean_identifier)
+    str,
+    StringConstraints(pattern=CODE),
+    BeforeValidator(clean_identifier),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": CODE, "minimum": 0}),
 ]
-Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(parse_email), BeforeValidator(clean_text)]
-LocaleTag = Annotated[str, StringConstraints(max_length=35), AfterValidator(parse_locale), BeforeValidator(clean_text)]
-Currency = Annotated[str, AfterValidator(parse_currency), BeforeValidator(clean_text)]
-Country = Annotated[str, AfterValidator(parse_country), BeforeValidator(clean_text)]
-Quantity = Annotated[int, Field(ge=1, le=MAX_QUANTITY), BeforeValidator(parse_quantity)]
-Amount = Annotated[Decimal, Field(ge=0), BeforeValidator(parse_decimal)]
-Rate = Annotated[Decimal, Field(ge=0, le=1, decimal_places=6), BeforeValidator(parse_decimal)]
+Email = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(parse_email),
+    BeforeValidator(clean_text),
+    WithJsonSchema({"type": "string", "format": "idn-email", "maxLength": 254}),
+]
+LocaleTag = Annotated[
+    str,
+    StringConstraints(max_length=35),
+    AfterValidator(parse_locale),
+    BeforeValidator(clean_text),
+    WithJsonSchema({"type": "string", "maxLength": 35, "pattern": "^[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*$"}),
+]
+Currency = Annotated[
+    str,
+    AfterValidator(parse_currency),
+    BeforeValidator(clean_text),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{3}$"}),
+]
+Country = Annotated[
+    str,
+    AfterValidator(parse_country),
+    BeforeValidator(clean_text),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2}$"}),
+]
+# As pydantic reads booleans.
+Switch = Annotated[
+    bool, WithJsonSchema(flag_schema({"1", "on", "t", "true", "y", "yes"}, {"0", "off", "f", "false", "n", "no"}))
+]
+Quantity = Annotated[
+    int,
+    Field(ge=1, le=MAX_QUANTITY),
+    BeforeValidator(parse_quantity),
+    WithJsonSchema(whole_number_schema(1, MAX_QUANTITY)),
+]
+Amount = Annotated[Decimal, Field(ge=0), BeforeValidator(parse_decimal), WithJsonSchema(AMOUNT)]
+Rate = Annotated[Decimal, Field(ge=0, le=1, decimal_places=6), BeforeValidator(parse_decimal), WithJsonSchema(RATE)]

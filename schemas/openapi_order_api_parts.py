@@ -19,6 +19,7 @@ SECURITY: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
 
 _TEXT = Schema(type="string")
 _SECONDS = Schema(type="integer", minimum=1)
+_ANY_TEXT: dict[str, Any] = {"type": "string", "examples": ["1"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def parameters(*, body: bool, query: type[BaseModel] | None = None, path: bool =
     return [
         *([_shipment()] if path else []),
         *(_of_query(query) if query else []),
-        _parameter("xml", "query", xml, {"type": "boolean"}),
+        _wish("xml", xml),
         *([_idempotency_key()] if body else []),
         *request_headers(),
     ]
@@ -106,7 +107,16 @@ def parameters(*, body: bool, query: type[BaseModel] | None = None, path: bool =
 
 def parcels() -> Any:  # noqa: ANN401 - the union of openapi_pydantic's models
     """Return the parameter that asks for parcels."""
-    return _parameter("parcels", "query", "List every parcel of each shipment.", {"type": "boolean"})
+    return _wish("parcels", "List every parcel of each shipment.")
+
+
+def _wish(name: str, description: str) -> Any:  # noqa: ANN401
+    return _parameter(
+        name,
+        "query",
+        f"{description} Wished for by `1`, `true`, `yes` or `on`; nothing else is wrong, but no wish.",
+        _ANY_TEXT,
+    )
 
 
 def _of_query(model: type[BaseModel]) -> list[Any]:
@@ -129,13 +139,15 @@ def _idempotency_key() -> Any:  # noqa: ANN401
         "header",
         "For 24 hours the same request under the same key is answered with the same bytes, marked by the header"
         " `Idempotency-Replayed: true`. Refusals are not kept.",
-        {"type": "string", "minLength": 1, "maxLength": 255},
+        {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~](?:[ -~]*[!-~])?$"},
     )
 
 
 def _parameter(name: str, place: str, description: str, schema: dict[str, Any]) -> Any:  # noqa: ANN401
+    # What is sent blank in a query counts as not sent.
     return Parameter.model_validate(
         {"name": name, "in": place, "required": place == "path", "description": description, "schema": schema}
+        | ({"allowEmptyValue": True} if place == "query" and schema != _ANY_TEXT else {})
     )
 
 

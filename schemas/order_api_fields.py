@@ -9,12 +9,18 @@ import re
 import unicodedata
 from decimal import Decimal
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from schemas.fields import MAX_QUANTITY, LineId, Quantity, blank_as_none, clean_identifier, parse_decimal
+from schemas.field_schemas import flag_schema, pieces_schema, text_schema, whole_number_schema
+from schemas.fields import (
+    LineId,
+    Quantity,
+    blank_as_none,
+    clean_identifier,
+    parse_decimal,
+)
 
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -23,7 +29,11 @@ MAX_PACKAGES: Final = 1_000_000
 # A comment is appended to what is there, and the column holds 65,536 characters.
 MAX_COMMENT: Final = 10_000
 
-_URL = re.compile(r"[\x21-\x7e]+")
+# Without a user's name before the host, which serves only to make a link look like another one.
+_URL = re.compile(
+    r"[Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9_.])?"
+    r"(?::(?:[1-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])?)?(?:[/?#][!-~]*)?"
+)
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -55,13 +65,7 @@ def read_packages(value: object) -> int | None:
 
 def read_url(value: str) -> str:
     """Check an absolute http or https address. It ends up in mails, so nothing else may be one."""
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme.lower() in {"http", "https"} and bool(parts.hostname) and _URL.fullmatch(value)
-        _ = parts.port
-    except ValueError:
-        usable = False
-    if not usable:
+    if not _URL.fullmatch(value):
         raise PydanticCustomError("url", "expected an http or https address")
     return value
 
@@ -89,53 +93,54 @@ def read_products(value: object) -> object:
 
 
 # What is accepted, for the documents: pydantic can only tell what comes out.
-_DIGITS: Final = {"type": "string", "pattern": "^[0-9]{1,10}$"}
-_FLAG: Final = {"enum": [True, False, 1, 0, *sorted(TRUE), *sorted(FALSE), "", None]}
-_PACKAGES: Final = {
-    "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_PACKAGES}, _DIGITS, {"enum": ["", None]}]
-}
 _PRODUCTS: Final = {
-    "type": "object",
-    "propertyNames": {"minLength": 1, "maxLength": 64},
-    "additionalProperties": {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_QUANTITY}, _DIGITS]},
+    "anyOf": [
+        pieces_schema(),
+        # How PHP encodes an empty one.
+        {"type": "array", "maxItems": 0},
+    ]
 }
-
-
-def _optional_text(max_length: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": ["string", "integer", "null"], "maxLength": max_length})
-
+_URL_SCHEMA: Final = {"type": ["string", "null"], "maxLength": 2000, "pattern": rf"^(?:{_URL.pattern})?$|^\s*$"}
+_COMMENT_SCHEMA: Final = {
+    "type": ["string", "integer", "null"],
+    "maxLength": MAX_COMMENT,
+    "pattern": r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$",
+}
 
 Identifier = Annotated[
     str,
     StringConstraints(min_length=1, max_length=100),
     BeforeValidator(clean_identifier),
-    WithJsonSchema({"type": ["string", "integer"], "minLength": 1, "maxLength": 100}),
+    WithJsonSchema(text_schema(100, number=True)),
 ]
-Flag = Annotated[bool | None, BeforeValidator(read_flag), WithJsonSchema(_FLAG)]
+Flag = Annotated[bool | None, BeforeValidator(read_flag), WithJsonSchema(flag_schema(TRUE, FALSE, optional=True))]
 Packages = Annotated[
-    int | None, Field(ge=0, le=MAX_PACKAGES), BeforeValidator(read_packages), WithJsonSchema(_PACKAGES)
+    int | None,
+    Field(ge=0, le=MAX_PACKAGES),
+    BeforeValidator(read_packages),
+    WithJsonSchema(whole_number_schema(0, MAX_PACKAGES, blank=True)),
 ]
 OptionalName = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=100)] | None,
     BeforeValidator(blank_as_none),
     BeforeValidator(clean_identifier),
-    _optional_text(100),
+    WithJsonSchema(text_schema(100, optional=True, number=True)),
 ]
 OptionalNumber = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=255)] | None,
     BeforeValidator(blank_as_none),
     BeforeValidator(clean_identifier),
-    _optional_text(255),
+    WithJsonSchema(text_schema(255, optional=True, number=True)),
 ]
 OptionalUrl = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=2000), AfterValidator(read_url)] | None,
     BeforeValidator(blank_as_none),
     BeforeValidator(clean_identifier),
-    WithJsonSchema({"type": ["string", "null"], "maxLength": 2000}),
+    WithJsonSchema(_URL_SCHEMA),
 ]
 OptionalComment = Annotated[
     Annotated[str, StringConstraints(min_length=1, max_length=MAX_COMMENT)] | None,
     BeforeValidator(read_comment),
-    _optional_text(MAX_COMMENT),
+    WithJsonSchema(_COMMENT_SCHEMA),
 ]
 Products = Annotated[dict[LineId, Quantity], BeforeValidator(read_products), WithJsonSchema(_PRODUCTS)]

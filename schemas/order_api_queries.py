@@ -17,10 +17,13 @@ DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 500
 MAX_OFFSET: Final = 1_000_000_000
 
-# A plus sign that was not percent-encoded arrives as a space.
-_TIME = re.compile(
-    r"([12]\d{3}-\d\d-\d\d)(?:[ T](\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)([Zz]|[-+ ]\d\d:?\d\d)?)?", re.ASCII
+_DAY = (
+    r"[12][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    r"|02-(?:0[1-9]|1[0-9]|2[0-9]))"
 )
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
+# A plus sign that was not percent-encoded arrives as a space.
+_TIME = re.compile(rf"({_DAY})(?:[ T]({_CLOCK})([Zz]|[-+ ](?:[01][0-9]|2[0-3]):?[0-5][0-9])?)?")
 
 
 def _parse_time(value: object) -> datetime | None:
@@ -31,9 +34,9 @@ def _parse_time(value: object) -> datetime | None:
     if match:
         day, time, offset = match.groups(default="")
         try:
-            return datetime.fromisoformat(f"{day}T{time or '00:00'}{offset.replace(' ', '+')}")
+            return datetime.fromisoformat(f"{day}T{time or '00:00'}{offset.replace(' ', '+').upper()}")
         except ValueError:
-            pass  # such as the 31st of February
+            pass  # the 29th of February in another year
     raise PydanticCustomError(
         "time", "expected YYYY-MM-DD or YYYY-MM-DD HH:MM:SS in the store's time zone, or with an offset such as +01:00"
     )
@@ -46,7 +49,13 @@ def _lower(value: object) -> object:
 Time = Annotated[
     datetime | None,
     BeforeValidator(_parse_time),
-    WithJsonSchema({"type": "string", "examples": ["2026-11-21 19:30:00", "2026-11-21", "2026-11-21T18:30:00Z"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^(?:{_TIME.pattern}|{NO_DATE})$",
+            "examples": ["2026-11-21 19:30:00", "2026-11-21", "2026-11-21T18:30:00Z"],
+        }
+    ),
 ]
 
 

@@ -9,12 +9,12 @@ from collections import Counter
 from decimal import Decimal
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from schemas.field_schemas import MAX_QUANTITY, pieces_schema
 from schemas.fields import (
-    MAX_QUANTITY,
     Amount,
     Authorization,
     Code,
@@ -29,6 +29,7 @@ from schemas.fields import (
     Quantity,
     Rate,
     Sku,
+    Switch,
     Text,
     blank_as_none,
 )
@@ -88,8 +89,10 @@ class IntakeShipment(_Wire):
     """A shipment that exists from the start; it gets the number `<order>-<n>`."""
 
     status: ShipmentIntakeStatus
-    capture: bool = Field(True, description="false: somebody else takes the money")
-    lines: dict[LineId, Quantity] = Field(min_length=1, description="pieces by lineId", examples=[{"43243": 2}])
+    capture: Switch = Field(True, description="false: somebody else takes the money")
+    lines: Annotated[dict[LineId, Quantity], WithJsonSchema(pieces_schema() | {"minProperties": 1})] = Field(
+        min_length=1, description="pieces by lineId", examples=[{"43243": 2}]
+    )
 
 
 class IntakeOrder(_Wire):
@@ -104,7 +107,7 @@ class IntakeOrder(_Wire):
         None, description="language of the mails; the store's if left out", examples=["sv-SE"]
     )
     status: OrderIntakeStatus = "CONFIRMED"
-    waiting_for_payment: bool = False
+    waiting_for_payment: Switch = False
     customer: Customer
     shipping_address: Address
     billing_address: Address | None = None
@@ -113,7 +116,7 @@ class IntakeOrder(_Wire):
     lines: list[IntakeLine] = Field(min_length=1, max_length=MAX_LINES)
     shipments: Annotated[
         list[IntakeShipment],
-        Field(max_length=MAX_SHIPMENTS),
+        Field(max_length=MAX_SHIPMENTS, json_schema_extra={"type": ["array", "null"]}),
         BeforeValidator(lambda value: [] if value is None else value),
     ] = []
 

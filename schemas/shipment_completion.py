@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from schemas.field_schemas import PERHAPS_BLANK, VISIBLE
+from schemas.fields import CONTROL
 
 
 def _no_control_characters(value: str) -> str:
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in value):
+    if CONTROL.search(value):
         raise ValueError("must not contain control characters")
     return value
 
@@ -28,6 +31,7 @@ TrackingNumber = Annotated[
     str,
     StringConstraints(strip_whitespace=True, strict=True, max_length=255),
     AfterValidator(_no_control_characters),
+    WithJsonSchema({"type": "string", "maxLength": 255, "pattern": PERHAPS_BLANK}),
 ]
 
 
@@ -41,7 +45,7 @@ class CompleteShipmentRequest(BaseModel):
     shipmentNumber: Annotated[Line, AfterValidator(_not_blank)] = Field(  # noqa: N815 - the contract's spelling
         description="The shipment number of the order shipment to complete. It must be in RELEASED status.",
         examples=["100001-1"],
-        json_schema_extra={"minLength": 1},
+        json_schema_extra={"minLength": 1, "pattern": VISIBLE},
     )
     carrierTrackingNumber: Annotated[TrackingNumber | None, AfterValidator(_blank_is_none)] = Field(  # noqa: N815
         None,
