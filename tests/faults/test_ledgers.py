@@ -29,7 +29,8 @@ GOODS, SHIPPING = 19900, 4900
 
 
 def books(**rows: Any) -> Ledgers:
-    return Ledgers(**{name: tuple(value) if isinstance(value, list) else value for name, value in rows.items()})
+    tuples: dict[str, Any] = {name: tuple(value) for name, value in rows.items()}
+    return Ledgers(**tuples)
 
 
 def order(number: str, *, parts: int, shipped: int, captured: int, **changes: Any) -> Order:
@@ -117,20 +118,25 @@ CLEAN = books(
 )
 
 
+def with_ledger(ledgers: Ledgers, name: str, rows: Any) -> Ledgers:
+    changed: dict[str, Any] = {name: rows}
+    return replace(ledgers, **changed)
+
+
 def more(ledger: str, *rows: Any) -> Ledgers:
-    return replace(CLEAN, **{ledger: (*getattr(CLEAN, ledger), *rows)})
+    return with_ledger(CLEAN, ledger, (*getattr(CLEAN, ledger), *rows))
 
 
 def less(ledger: str, *rows: Any) -> Ledgers:
-    return replace(CLEAN, **{ledger: tuple(each for each in getattr(CLEAN, ledger) if each not in rows)})
+    return with_ledger(CLEAN, ledger, tuple(each for each in getattr(CLEAN, ledger) if each not in rows))
 
 
 def other(ledger: str, number: str, *, ledgers: Ledgers = CLEAN, **changes: Any) -> Ledgers:
     """Change the one row of a ledger that has this number, key or id."""
     rows = getattr(ledgers, ledger)
     assert any(number in names_of(row) for row in rows)
-    return replace(
-        ledgers, **{ledger: tuple(replace(row, **changes) if number in names_of(row) else row for row in rows)}
+    return with_ledger(
+        ledgers, ledger, tuple(replace(row, **changes) if number in names_of(row) else row for row in rows)
     )
 
 
@@ -258,6 +264,10 @@ def test_every_kind_and_every_rule_is_tried() -> None:
 def test_a_mail_may_go_out_again_only_where_the_run_says_so_and_under_the_same_id() -> None:
     assert find_faults(more("mails", mail(MAILED[0])), mails_may_repeat=True) == []
     assert {each.kind for each in find_faults(mailed_under_two_ids(), mails_may_repeat=True)} == {Kind.MAIL_IDS_DIFFER}
+
+
+def test_an_emptied_provisional_shipment_is_no_state_between() -> None:
+    assert find_faults(unfinished(status="PROVISIONAL", pieces=0)) == []
 
 
 def test_a_shipment_of_nothing_needs_no_money() -> None:

@@ -24,7 +24,8 @@ class Received:
 class SmtpSink:
     """Accepts every mail unless a reply says otherwise, such as "451 4.3.0 later"; None accepts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_bodies: bool = True) -> None:
+        self._keep_bodies = keep_bodies
         self.messages: list[Received] = []
         self.url = ""
         self.reply_to_rcpt: Callable[[str], str | None] | None = None
@@ -53,7 +54,10 @@ class SmtpSink:
         refusal = self.reply_to_data(envelope) if self.reply_to_data else None
         if refusal:
             return refusal
-        message = email.message_from_bytes(envelope.original_content or b"", policy=email.policy.default)
+        content = envelope.original_content or b""
+        if not self._keep_bodies:
+            content = content.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        message = email.message_from_bytes(content, policy=email.policy.default)
         async with self._arrived:
             self.messages.append(Received(envelope.mail_from or "", list(envelope.rcpt_tos), message))
             self._arrived.notify_all()
@@ -61,9 +65,12 @@ class SmtpSink:
 
 
 @asynccontextmanager
-async def open_smtp_sink() -> AsyncIterator[SmtpSink]:
-    """Serve a sink on the running loop; connections still open at the end are cut."""
-    sink = SmtpSink()
+async def open_smtp_sink(*, keep_bodies: bool = True) -> AsyncIterator[SmtpSink]:
+    """Serve a sink on the running loop; connections still open at the end are cut.
+
+    Without `keep_bodies` only headers are kept, for many mails.
+    """
+    sink = SmtpSink(keep_bodies=keep_bodies)
     sessions: list[_Connection] = []
 
     def accept() -> _Connection:

@@ -1,0 +1,224 @@
+"""`python -m tests.faults.load`: load for a while, with random faults, then the checker; or with a look at memory.
+
+Exit code 1 if anything was found. The report is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from service.settings import Settings
+from service.wiring import open_pool
+from tests.faults.callers import Callers
+from tests.faults.disturbances import processes_of, shuffled
+from tests.faults.ledgers import Counts, count, find_faults
+from tests.faults.memory import Growth, Memory
+from tests.faults.stack import Stack, open_stack
+from tests.support.databases import Databases
+from tests.support.processes import Processes
+from tests.support.servers import open_servers
+from tests.support.smtp_sink import open_smtp_sink
+from tests.support.vhosts import fresh_vhost
+
+KINDS = ("api", "relay", "worker", "provider")
+ANSWER_DEADLINE_S = 30.0
+# What the log calls an exception that nobody foresaw.
+UNFORESEEN = ("request_failed", "handler_failed", "Traceback (most recent call last)")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do. `fault_every_s` None: no faults. `sample_every_s` None: no look at memory."""
+
+    seconds: float
+    rate: float
+    seed: int
+    fault_every_s: float | None
+    sample_every_s: float | None = None
+
+
+@dataclass
+class Outcome:
+    """What came of it. `findings` empty: nothing is wrong."""
+
+    plan: Plan
+    counts: Counts
+    findings: list[str]
+    answers: dict[str, int]
+    latency_ms: dict[str, float]
+    faults: list[str] = field(default_factory=list)
+    memory: list[Growth] = field(default_factory=list)
+    reconciled: dict[str, Any] = field(default_factory=dict)
+
+
+async def run_load(stack: Stack, plan: Plan) -> Outcome:
+    """Load the running stack as planned, heal it, let callers ask again, and compare the ledgers."""
+    random = Random(plan.seed)
+    callers = Callers(stack, Random(plan.seed + 1), plan.rate)
+    memory = Memory()
+    faults: list[str] = []
+    async with AsyncExitStack() as beside:
+        if plan.sample_every_s:
+            pids = {
+                f"{kind} {n}": each.pid for kind in KINDS for n, each in enumerate(processes_of(stack, kind), start=1)
+            }
+            await beside.enter_async_context(_beside(memory.watch(pids, every_s=plan.sample_every_s)))
+        calling = asyncio.create_task(callers.call_for(plan.seconds))
+        await _disturb(stack, plan, random, faults)
+        await calling
+    lost = await callers.finish(rounds=20)
+    settled = await stack.settle(timeout_s=120)
+    reconciled = await _reconcile(stack)
+    findings = [f"{number}: asked for in vain" for number in lost]
+    findings += [] if settled else ["not everything went everywhere in time"]
+    findings += _dead_processes(stack)
+    ledgers = await stack.ledgers()
+    findings += map(str, find_faults(ledgers, deadline_s=ANSWER_DEADLINE_S, mails_may_repeat=bool(faults)))
+    findings += _unforeseen(stack)
+    return Outcome(
+        plan=plan,
+        counts=count(ledgers),
+        findings=findings,
+        answers=dict(Counter(str(call.status or "none") for call in stack.calls)),
+        latency_ms=_latency(stack),
+        faults=faults,
+        memory=memory.growth(),
+        reconciled=reconciled,
+    )
+
+
+async def _disturb(stack: Stack, plan: Plan, random: Random, faults: list[str]) -> None:
+    """One fault after the other, with their beginnings `fault_every_s` apart or more, until the load ends."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + plan.seconds
+    if plan.fault_every_s is None:
+        return
+    for name, disturb in shuffled(random):
+        began = loop.time()
+        if began + plan.fault_every_s > end:
+            return
+        await asyncio.sleep(random.uniform(0, plan.fault_every_s / 4))
+        _say(f"{name}")
+        faults.append(name)
+        await disturb(stack, random)
+        await asyncio.sleep(began + plan.fault_every_s - loop.time())
+
+
+@asynccontextmanager
+async def _beside(work: Any) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _reconcile(stack: Stack) -> dict[str, Any]:
+    process = stack.processes.start("reconcile", "--format", "json", "--unshipped-after", "0", settings=stack.settings)
+    if await process.wait_for_exit() != 0:
+        return {"failed": process.output()}
+    answer: dict[str, Any] = json.loads(process.output())
+    return answer
+
+
+def _dead_processes(stack: Stack) -> list[str]:
+    return [
+        f"a {kind} process ended by itself: {each.output()[-2000:]}"
+        for kind in KINDS
+        for each in processes_of(stack, kind)
+        if not each.running
+    ]
+
+
+def _unforeseen(stack: Stack) -> list[str]:
+    """Return every line of a log that tells of an exception that nobody foresaw."""
+    assert stack.provider is not None
+    return [
+        f"{log.name}: {line[:2000]}"
+        for log in sorted(stack.provider.log.parent.glob("*.log*"))
+        for line in log.read_text(errors="replace").splitlines()
+        if any(text in line for text in UNFORESEEN)
+    ]
+
+
+def _latency(stack: Stack) -> dict[str, float]:
+    seconds = sorted(call.seconds for call in stack.calls if call.status == 200)
+    if len(seconds) < 2:
+        return {}
+    hundredths = statistics.quantiles(seconds, n=100)
+    return {
+        "p50": round(hundredths[49] * 1000, 1),
+        "p99": round(hundredths[98] * 1000, 1),
+        "highest": round(seconds[-1] * 1000, 1),
+    }
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+
+
+@asynccontextmanager
+async def open_loaded_stack(**numbers: Any) -> AsyncIterator[Stack]:
+    """Open servers, unless the environment names some, and a stack of two API processes on them."""
+    with tempfile.TemporaryDirectory(prefix="waybill-load-") as folder:
+        async with AsyncExitStack() as opened:
+            servers = opened.enter_context(open_servers())
+            databases = Databases(servers.database_admin_url)
+            opened.callback(databases.close)
+            databases.make_template()
+            settings = Settings(
+                database_url=opened.enter_context(databases.fresh()),
+                amqp_url=opened.enter_context(fresh_vhost(servers.amqp_management_url, servers.amqp_url)),
+            )
+            pool = await opened.enter_async_context(open_pool(settings, name="faults"))
+            smtp = await opened.enter_async_context(open_smtp_sink(keep_bodies=False))
+            processes = Processes(Path(folder))
+            opened.callback(processes.close)
+            yield await opened.enter_async_context(
+                open_stack(processes, settings, pool=pool, smtp=smtp, folder=Path(folder), **numbers)
+            )
+
+
+async def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults.load", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--rate", type=float, default=15, help="completions begun a second")
+    parser.add_argument("--faults", choices=("random", "none"), default="random")
+    parser.add_argument("--fault-every", type=float, default=10, metavar="SECONDS")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of faults and of the callers' habits")
+    parser.add_argument("--memory", action="store_true", help="sample every process's memory each 10 s")
+    parser.add_argument("--report", type=Path, help="write the outcome there, as JSON")
+    options = parser.parse_args(arguments)
+    plan = Plan(
+        seconds=options.minutes * 60,
+        rate=options.rate,
+        seed=options.seed,
+        fault_every_s=options.fault_every if options.faults == "random" else None,
+        sample_every_s=10 if options.memory else None,
+    )
+    async with open_loaded_stack(apis=2, relays=2, workers=2) as stack:
+        outcome = await run_load(stack, plan)
+    report = json.dumps(asdict(outcome), indent=2)
+    sys.stdout.write(report + "\n")
+    if options.report:
+        options.report.write_text(report)
+    return 1 if outcome.findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1:])))
