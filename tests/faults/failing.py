@@ -197,14 +197,15 @@ def run(name: str, *, nth: int, arguments: Sequence[str]) -> None:
     main()
 
 
-def _from_command_line() -> None:
+def launch(arguments: Sequence[str]) -> None:
+    """Read the launcher's own arguments and run what stands behind `--`."""
     parser = ArgumentParser(prog="python -m tests.faults.failing")
     parser.add_argument("--at", required=True, metavar="STEP")
     parser.add_argument("--nth", type=int, default=1)
     parser.add_argument("arguments", nargs="+", help="of waybill, after --")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     run(given.at, nth=given.nth, arguments=given.arguments)
 
 
 if __name__ == "__main__":
-    _from_command_line()
+    launch(sys.argv[1:])
