@@ -38,18 +38,35 @@ async def _prepare_connection(connection: asyncpg.Connection[asyncpg.Record]) ->
     await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
+def takes_writes(connection: asyncpg.Connection[asyncpg.Record] | PooledConnection) -> bool:
+    """Say, without asking it, whether the server takes writes: it reports these settings whenever they change."""
+    settings = connection.get_settings()
+    return "on" not in (
+        getattr(settings, "in_hot_standby", "off"),
+        getattr(settings, "default_transaction_read_only", "off"),
+    )
+
+
+async def _refuse_standby(connection: PooledConnection) -> None:
+    # Made or kept during a failover, such a connection would work as little after it. The pool closes what this
+    # refuses, so that the next one may reach the new primary.
+    if not takes_writes(connection):
+        raise asyncpg.ReadOnlySQLTransactionError("the server takes no writes")
+
+
 def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
 
 
 @asynccontextmanager
 async def open_pool(
-    settings: Settings, *, name: str, size: int | None = None
+    settings: Settings, *, name: str, size: int | None = None, standby_too: bool = False
 ) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
     """Open the process's connection pool; `name` shows in pg_stat_activity.
 
     The server's own time-outs are set on every connection, so that a lock or a transaction that we lose sight of is
-    freed by the server. The pool opens its first connection here: an unreachable database fails the start.
+    freed by the server. The pool opens its first connection here: an unreachable database fails the start. It hands out
+    no connection to a server that takes no writes, unless `standby_too`.
     """
     try:
         pool = await asyncpg.create_pool(
@@ -57,6 +74,7 @@ async def open_pool(
             min_size=1,
             max_size=size or settings.database_pool_size,
             init=_prepare_connection,
+            setup=None if standby_too else _refuse_standby,
             timeout=settings.database_acquire_timeout_s,
             command_timeout=settings.lock_timeout_s + 5,
             server_settings={
@@ -101,6 +119,8 @@ async def check_migrated(pool: asyncpg.Pool[asyncpg.Record]) -> None:
         applied = await queries("migrations").applied(pool) or []
     except asyncpg.UndefinedTableError:
         applied = []
+    except CONNECTION_ERRORS as error:
+        raise SettingsError(f"WAYBILL_DATABASE_URL: cannot use the database: {error}") from error
     missing = sorted({path.name.split("_")[0] for path in MIGRATIONS.glob("*.sql")} - set(applied))
     if missing:
         raise SettingsError(

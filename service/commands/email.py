@@ -54,7 +54,10 @@ def preview(
 
 
 async def _make(settings: Settings, shipment_number: str, locale: str) -> Mail:
-    async with open_pool(settings, name="email preview", size=1) as pool, pool.acquire() as connection:
+    async with (
+        open_pool(settings, name="email preview", size=1, standby_too=True) as pool,
+        pool.acquire() as connection,
+    ):
         shipment = await load_mail(connection, shipment_number)
     if shipment is None:
         raise typer.BadParameter(f"there is no shipment {shipment_number!r}", param_hint="SHIPMENT")

@@ -54,6 +54,8 @@ DATABASE_AWAY = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    # It is a standby, or has been told to take no writes.
+    asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InterfaceError,
     # How the driver calls a connection that the server ended while it was idle.
     asyncpg.InternalClientError,

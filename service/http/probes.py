@@ -10,7 +10,7 @@ from aiohttp import web
 
 from service.services import SERVICES
 from service.settings import Settings
-from service.wiring import CONNECTION_ERRORS
+from service.wiring import CONNECTION_ERRORS, takes_writes
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ async def alive(_request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """200 while the database answers, else 503."""
+    """200 while the database answers and takes writes, else 503."""
     if await database_answers(request.app[SERVICES].settings):
         return web.json_response({"status": "ready"})
     return web.json_response({"status": "unavailable", "database": "unreachable"}, status=503)
@@ -38,6 +38,9 @@ async def database_answers(settings: Settings) -> bool:
                 settings.database_url, server_settings={"application_name": "waybill probe"}
             )
             await connection.execute("SELECT 1")
+            if not takes_writes(connection):
+                log.warning("database_read_only")
+                return False
     except CONNECTION_ERRORS as error:
         log.warning("database_unreachable", cause=repr(error))
         return False

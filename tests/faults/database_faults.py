@@ -1,0 +1,194 @@
+"""What can happen to the database and to the way to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.faults.fault import Fault, Rig, in_thread
+from tests.faults.private_servers import PrivatePostgres
+
+APPLICATION = "application"
+
+
+def _server(rig: Rig) -> PrivatePostgres:
+    assert rig.postgres is not None
+    return rig.postgres
+
+
+async def _end_all_connections(rig: Rig) -> None:
+    await rig.admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", APPLICATION)
+
+
+@asynccontextmanager
+async def connections_ended(rig: Rig) -> AsyncIterator[None]:
+    await _end_all_connections(rig)
+    yield
+
+
+@asynccontextmanager
+async def restarted(rig: Rig) -> AsyncIterator[None]:
+    await in_thread(_server(rig).stop)
+    await in_thread(_server(rig).start)
+    yield
+
+
+@asynccontextmanager
+async def crashed(rig: Rig) -> AsyncIterator[None]:
+    await in_thread(_server(rig).crash)
+    await in_thread(_server(rig).start)
+    yield
+
+
+@asynccontextmanager
+async def away(rig: Rig) -> AsyncIterator[None]:
+    await in_thread(_server(rig).stop)
+    try:
+        yield
+    finally:
+        await in_thread(_server(rig).start)
+
+
+@asynccontextmanager
+async def frozen_server(rig: Rig) -> AsyncIterator[None]:
+    _server(rig).freeze()
+    try:
+        yield
+    finally:
+        _server(rig).thaw()
+
+
+@asynccontextmanager
+async def silent_way(rig: Rig) -> AsyncIterator[None]:
+    rig.stack.hops["database"].freeze()
+    try:
+        yield
+    finally:
+        rig.stack.hops["database"].thaw()
+
+
+@asynccontextmanager
+async def cut_way(rig: Rig) -> AsyncIterator[None]:
+    await rig.stack.hops["database"].down()
+    try:
+        yield
+    finally:
+        await rig.stack.hops["database"].up()
+
+
+@asynccontextmanager
+async def commit_answers_lost(rig: Rig) -> AsyncIterator[None]:
+    """The first COMMIT of an API process reaches the server; nothing comes back on any connection."""
+    hop, struck = rig.stack.hops["database"], asyncio.Event()
+
+    def strike(beginning: bytes, data: bytes) -> None:
+        if b"waybill api" in beginning and b"COMMIT;" in data and not struck.is_set():
+            hop.freeze(answers_only=True)
+            struck.set()
+
+    hop.overhear = strike
+    try:
+        yield
+        assert struck.is_set(), "nothing was committed"
+    finally:
+        hop.overhear = lambda _beginning, _data: None
+        hop.thaw()
+
+
+@asynccontextmanager
+async def rows_locked(rig: Rig) -> AsyncIterator[None]:
+    """Somebody at a console has locked all orders and gone to lunch."""
+    async with rig.admin.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT FROM orders FOR UPDATE")
+        yield
+
+
+@asynccontextmanager
+async def pool_exhausted(rig: Rig) -> AsyncIterator[None]:
+    """More slow captures than connections."""
+    slow = await rig.stack.order(rig.stack.settings.database_pool_size * 2, authorization="sandbox:slow:900")
+    calls = [asyncio.create_task(rig.stack.complete(number)) for number in slow]
+    try:
+        yield
+    finally:
+        await asyncio.gather(*calls)
+
+
+@asynccontextmanager
+async def read_only(rig: Rig) -> AsyncIterator[None]:
+    """As a server puts itself that runs out of disk, or an operator: sessions that there are notice, too."""
+    await _all_sessions_read_only(rig, "on")
+    try:
+        yield
+    finally:
+        await _all_sessions_read_only(rig, "off")
+
+
+async def _all_sessions_read_only(rig: Rig, value: str) -> None:
+    await rig.admin.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+    await rig.admin.execute("SELECT pg_reload_conf()")
+
+
+@asynccontextmanager
+async def connected_to_a_standby(rig: Rig) -> AsyncIterator[None]:
+    """After a failover, connections are made to what takes no writes, and stay there when the address moves on."""
+    await rig.admin.execute(f"ALTER ROLE {APPLICATION} SET default_transaction_read_only = on")
+    await _end_all_connections(rig)
+    try:
+        yield
+    finally:
+        await rig.admin.execute(f"ALTER ROLE {APPLICATION} RESET default_transaction_read_only")
+
+
+@asynccontextmanager
+async def too_many_connections(rig: Rig) -> AsyncIterator[None]:
+    await rig.admin.execute(f"ALTER ROLE {APPLICATION} CONNECTION LIMIT 0")
+    await _end_all_connections(rig)
+    try:
+        yield
+    finally:
+        await rig.admin.execute(f"ALTER ROLE {APPLICATION} CONNECTION LIMIT -1")
+
+
+@asynccontextmanager
+async def disk_full(rig: Rig) -> AsyncIterator[None]:
+    disk = rig.more["disk"]
+    await in_thread(disk.fill)
+    try:
+        yield
+    finally:
+        await in_thread(disk.free)
+        if not _server(rig).running:
+            await in_thread(_server(rig).start)
+
+
+_STEP = "PostgreSQL"
+LOST = {
+    "api": {"database_connection_unavailable", "dependency_unavailable"},
+    "relay": {"database_lost", "wakeup_lost"},
+}
+
+DATABASE_FAULTS = (
+    Fault(step=_STEP, name="every connection ended, at rest", strike=connections_ended, amid=False),
+    Fault(step=_STEP, name="every connection ended amid completions", strike=connections_ended, repetitions=20),
+    Fault(step=_STEP, name="restarted", strike=restarted, ready=None, repetitions=10),
+    Fault(step=_STEP, name="crashed, recovered from its log", strike=crashed, ready=None, repetitions=10),
+    Fault(step=_STEP, name="away", strike=away, ready=503, logged=LOST),
+    Fault(step=_STEP, name="frozen (SIGSTOP)", strike=frozen_server, ready=503),
+    Fault(step=_STEP, name="silent connections", strike=silent_way, ready=503),
+    Fault(step=_STEP, name="connections cut and refused", strike=cut_way, ready=503, logged=LOST),
+    Fault(step=_STEP, name="the answer to COMMIT lost", strike=commit_answers_lost, amid=False, ready=None),
+    Fault(step=_STEP, name="rows locked by somebody else", strike=rows_locked),
+    Fault(step=_STEP, name="more calls than connections", strike=pool_exhausted, amid=False),
+    Fault(step=_STEP, name="turned read-only", strike=read_only, ready=503, logged=LOST),
+    Fault(step=_STEP, name="connected to a standby", strike=connected_to_a_standby, ready=503, logged=LOST),
+    Fault(step=_STEP, name="too many connections", strike=too_many_connections, ready=503, logged=LOST),
+)
+DISK_FULL = Fault(
+    step=_STEP,
+    name="disk full",
+    strike=disk_full,
+    ready=None,
+    note="a file system of its own, filled to the last block",
+)

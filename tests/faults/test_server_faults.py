@@ -1,0 +1,64 @@
+"""PostgreSQL and RabbitMQ restarted, killed, frozen, filled up, locked: nothing lost, nothing doubled, nobody hangs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+
+from service.settings import Settings
+from tests.faults.database_faults import APPLICATION, DATABASE_FAULTS
+from tests.faults.fault import IMPATIENT, Fault, Rig
+from tests.faults.private_servers import PrivatePostgres, open_postgres
+from tests.faults.stack import open_stack
+from tests.faults.suffer import suffer
+from tests.support.processes import Processes
+from tests.support.smtp_sink import SmtpSink
+
+pytestmark = pytest.mark.timeout(1200)
+
+ONLY = os.environ.get("FAULTS_ONLY", "")
+
+
+@asynccontextmanager
+async def admin_pool(postgres: PrivatePostgres) -> AsyncIterator[asyncpg.Pool[Any]]:
+    """A superuser's way, with an ordinary role for the system: limits do not bind superusers."""
+    password = urlsplit(postgres.url).password
+    async with asyncpg.create_pool(
+        postgres.url, min_size=0, max_size=4, server_settings={"default_transaction_read_only": "off"}
+    ) as pool:
+        await pool.execute(f"CREATE ROLE {APPLICATION} LOGIN PASSWORD '{password}'")
+        await pool.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {APPLICATION}")
+        await pool.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {APPLICATION}")
+        yield pool
+
+
+def as_application(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{APPLICATION}:{parts.password}@{parts.hostname}:{parts.port}"))
+
+
+async def suffer_all(rig: Rig, faults: Sequence[Fault], subtests: pytest.Subtests) -> None:
+    for fault in faults:
+        if ONLY in fault.name:
+            with subtests.test(msg=fault.name):
+                await suffer(rig, fault)
+
+
+async def test_the_database(
+    processes: Processes, amqp_url: str, smtp: SmtpSink, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    with open_postgres() as postgres:
+        settings = Settings(database_url=as_application(postgres.url), amqp_url=amqp_url)
+        async with (
+            admin_pool(postgres) as admin,
+            open_stack(processes, settings, pool=admin, smtp=smtp, folder=tmp_path, **IMPATIENT) as stack,
+        ):
+            await suffer_all(Rig(stack, postgres=postgres), DATABASE_FAULTS, subtests)
+        processes.close()
