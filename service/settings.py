@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from schemas.broker_addresses import split_addresses, virtual_host
 
 # As many as 128 random bits take in hexadecimal.
 _SHORTEST_SECRET: Final = 32
+_STRIPE_KEY: Final = re.compile(r"[rs]k_[A-Za-z0-9_]{3,250}")
 
 
 class SettingsError(Exception):
@@ -33,6 +35,10 @@ class Settings(BaseSettings):
     )
     smtp_url: str = Field("", description="smtp://host:port, smtp+starttls://user:password@host:port or smtps://…")
     payment_url: str = Field("", description="address of the sandbox payment provider, http://host:port")
+    stripe_api_key: str = Field(
+        "", repr=False, description="restricted (rk_…) or secret (sk_…) key of the Stripe account that authorizes"
+    )
+    stripe_url: str = Field("https://api.stripe.com", description="Stripe's address")
 
     host: str = Field("127.0.0.1", description="address the API listens on")
     port: int = Field(8080, ge=0, le=65535, description="port the API listens on")
@@ -113,6 +119,13 @@ class Settings(BaseSettings):
             raise ValueError("all addresses must name the same virtual host")
         return value
 
+    @field_validator("stripe_api_key")
+    @classmethod
+    def _stripe_key_is_no_public_one(cls, value: str) -> str:
+        if value and not _STRIPE_KEY.fullmatch(value):
+            raise ValueError("expected a restricted (rk_…) or secret (sk_…) key")
+        return value
+
     @field_validator("documents_secret")
     @classmethod
     def _secrets_are_long(cls, value: str) -> str:
@@ -150,6 +163,12 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _live_keys_are_encrypted(self) -> Self:
+        if "_live_" in self.stripe_api_key and not self.stripe_url.startswith("https://"):
+            raise ValueError("a live WAYBILL_STRIPE_API_KEY is sent to a WAYBILL_STRIPE_URL with https:// only")
+        return self
+
+    @model_validator(mode="after")
     def _deadlines_nest(self) -> Self:
         # A capture that runs out of time must still find its transaction alive to roll back, and a stopping process
         # must outlive both, or a stop would look like a crash.
@@ -166,14 +185,17 @@ class Settings(BaseSettings):
         return _split_secrets(self.documents_secret)
 
     def require(self, *names: str) -> None:
-        """Raise `SettingsError` unless every named setting has a value."""
+        """Raise `SettingsError` unless every named setting has a value; of names with `|` between them, one has."""
         missing = [
-            f"WAYBILL_{name.upper()} ({type(self).model_fields[name].description})"
+            " or ".join(map(self._described, name.split("|")))
             for name in names
-            if not getattr(self, name)
+            if not any(getattr(self, each) for each in name.split("|"))
         ]
         if missing:
             raise SettingsError("not set: " + ", ".join(missing))
+
+    def _described(self, name: str) -> str:
+        return f"WAYBILL_{name.upper()} ({type(self).model_fields[name].description})"
 
 
 def _split_secrets(value: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from tests.support.servers import Servers, open_servers
 from tests.support.smtp_sink import SmtpSink, open_smtp_sink
 from tests.support.vhosts import fresh_vhost
 
-pytest_plugins = ["tests.support.sandbox", "tests.support.api"]
+pytest_plugins = ["tests.support.sandbox", "tests.support.api", "tests.support.localstripe"]
 
 _SERVERS = pytest.StashKey[str]()
 _OPEN_SERVERS = pytest.StashKey[ExitStack]()

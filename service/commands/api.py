@@ -31,7 +31,7 @@ def api(
 ) -> None:
     """Serve the HTTP APIs until SIGTERM or Ctrl-C; running requests are finished first."""
     settings = load_settings()
-    settings.require("database_url", "payment_url")
+    settings.require("database_url", "payment_url|stripe_api_key")
     settings = settings.model_copy(
         update={"host": host or settings.host, "port": settings.port if port is None else port}
     )

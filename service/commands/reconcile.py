@@ -55,7 +55,7 @@ def reconcile(
     Moves no money. Safe while everything runs.
     """
     settings = load_settings()
-    settings.require("database_url", "payment_url")
+    settings.require("database_url", "payment_url|stripe_api_key")
     # The report is on standard output; a single run writes no log beside it.
     configure_logs(settings if every else settings.model_copy(update={"log_level": "error"}), process="reconcile")
     asyncio.run(_run(settings, every_s=every * 60 if every else None, older_s=unshipped_after * HOUR_S, output=output))

@@ -153,5 +153,6 @@ class Captures:
 
 
 def _check_same(earlier: CaptureRequest, request: CaptureRequest) -> None:
-    if earlier != request:
+    # Not `final`: meanwhile, other captures of the order came or went.
+    if request.model_copy(update={"final": earlier.final}) != earlier:
         raise KeyReused

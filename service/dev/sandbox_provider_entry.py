@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CaptureRequest(BaseModel):
-    """What a client asks for; repeated with the same idempotency key, it must be equal. Amount in minor units."""
+    """What a client asks for. Amount in minor units. Under one idempotency key, only `final` may differ."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 

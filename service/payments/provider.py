@@ -39,14 +39,15 @@ class PaymentProvider(Protocol):
     ) -> Captured | Declined:
         """Take `amount` (minor units of `currency`) from the authorization, once per `idempotency_key`.
 
-        `final` says that nothing more will be captured from this authorization, so that the rest may be released.
-        Raises `OutcomeUnknown`.
+        `final` says that nothing more will be captured from this authorization, so that the rest may be released. A
+        provider that cannot keep the rest declines what is not final. `final` may differ when a call is repeated:
+        meanwhile, other captures of the order came or went. Raises `OutcomeUnknown`.
         """
         ...
 
-    async def find(self, idempotency_key: str) -> Captured | Declined | None:
-        """Return what became of the capture with this key; None: the provider has never seen it.
+    async def find(self, idempotency_key: str, *, authorization: str) -> Captured | Declined | None:
+        """Return what became of the capture with this key; None: it has moved no money so far, and still might.
 
-        Raises `OutcomeUnknown` when the provider cannot be asked.
+        `authorization` is that of the capture. Raises `OutcomeUnknown` when the provider cannot be asked.
         """
         ...

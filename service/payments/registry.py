@@ -10,6 +10,8 @@ from yarl import URL
 
 from service.payments.provider import PaymentProvider, ProviderUnavailable
 from service.payments.sandbox import SandboxProvider
+from service.payments.stripe import StripeProvider
+from service.payments.stripe_client import StripeClient
 from service.settings import Settings, SettingsError
 
 
@@ -23,13 +25,20 @@ class ProviderNotConfigured(ProviderUnavailable):
 
 @asynccontextmanager
 async def open_providers(settings: Settings) -> AsyncIterator[dict[str, PaymentProvider]]:
-    """Open every provider that has settings, `sandbox` for WAYBILL_PAYMENT_URL. Raises `SettingsError`."""
+    """Open every provider that has settings: `sandbox` WAYBILL_PAYMENT_URL, `stripe` WAYBILL_STRIPE_API_KEY.
+
+    Raises `SettingsError`.
+    """
     providers: dict[str, PaymentProvider] = {}
     async with AsyncExitStack() as stack:
         if settings.payment_url:
-            _check_http_address(settings.payment_url)
+            _check_http_address("WAYBILL_PAYMENT_URL", settings.payment_url)
             session = await stack.enter_async_context(_open_session(settings))
             providers["sandbox"] = SandboxProvider(settings.payment_url, session)
+        if settings.stripe_api_key:
+            _check_http_address("WAYBILL_STRIPE_URL", settings.stripe_url)
+            session = await stack.enter_async_context(_open_session(settings))
+            providers["stripe"] = StripeProvider(StripeClient(settings.stripe_url, settings.stripe_api_key, session))
         yield providers
 
 
@@ -51,11 +60,11 @@ def _open_session(settings: Settings) -> aiohttp.ClientSession:
     )
 
 
-def _check_http_address(address: str) -> None:
+def _check_http_address(variable: str, address: str) -> None:
     try:
         url = URL(address)
         usable = url.scheme in {"http", "https"} and bool(url.host)
     except ValueError:
         usable = False
     if not usable:
-        raise SettingsError("WAYBILL_PAYMENT_URL: expected http://host:port")
+        raise SettingsError(f"{variable}: expected http://host:port")

@@ -11,6 +11,7 @@ import structlog
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from yarl import URL
 
+from service.payments.exchange import exchange
 from service.payments.provider import Captured, Declined, OutcomeUnknown, ProviderUnavailable
 
 log = structlog.get_logger()
@@ -57,8 +58,8 @@ class SandboxProvider:
             raise OutcomeUnknown(f"capture answered {status}")
         return _decision(answer)
 
-    async def find(self, idempotency_key: str) -> Captured | Declined | None:
-        """See `PaymentProvider.find`."""
+    async def find(self, idempotency_key: str, *, authorization: str) -> Captured | Declined | None:
+        """See `PaymentProvider.find`. The sandbox knows the authorization by the key."""
         url = URL(f"{self._captures}/{quote(idempotency_key, safe='')}", encoded=True)
         status, answer = await self._exchange("GET", url)
         if status == HTTPStatus.NOT_FOUND and _says_unknown(answer):
@@ -70,15 +71,7 @@ class SandboxProvider:
     async def _exchange(
         self, method: str, url: URL, *, json: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, bytes]:
-        try:
-            async with self._session.request(
-                method, url, json=json, headers=headers, allow_redirects=False
-            ) as response:
-                status, answer = response.status, await response.read()
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ProviderUnavailable(f"no connection: {type(error).__name__}") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise OutcomeUnknown(f"the exchange broke off: {type(error).__name__}") from error
+        status, answer = await exchange(self._session, method, url, json=json, headers=headers)
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             raise ProviderUnavailable("out of service")
         return status, answer

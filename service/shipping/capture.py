@@ -119,14 +119,14 @@ async def take_payment(
 async def _ask_provider(
     capture: asyncpg.Record, *, providers: Mapping[str, PaymentProvider], timeout_s: float, reserved_by_us: bool
 ) -> Captured | Declined:
-    key = capture["idempotency_key"]
+    key, authorization = capture["idempotency_key"], capture["payment_authorization"]
     try:
         provider = provider_for(providers, capture["provider"])
         async with asyncio.timeout(timeout_s):
             # Somebody before us may have sent this attempt and not lived to write down the answer.
-            known = None if reserved_by_us else await provider.find(key)
+            known = None if reserved_by_us else await provider.find(key, authorization=authorization)
             return known or await provider.capture(
-                authorization=capture["payment_authorization"],
+                authorization=authorization,
                 amount=capture["amount"],
                 currency=capture["currency"],
                 idempotency_key=key,

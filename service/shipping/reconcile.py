@@ -120,7 +120,9 @@ async def _settle(
             if not live or live["id"] != row["id"] or live["state"] != "PENDING":
                 return Finding.SETTLED_MEANWHILE
             async with asyncio.timeout(timeout_s):
-                found = await provider_for(providers, row["provider"]).find(row["idempotency_key"])
+                found = await provider_for(providers, row["provider"]).find(
+                    row["idempotency_key"], authorization=live["payment_authorization"]
+                )
             return await _write_down(connection, row, found)
     except (OutcomeUnknown, TimeoutError) as error:
         log.warning("capture_outcome_unknown", idempotency_key=row["idempotency_key"], cause=repr(error))

@@ -80,9 +80,9 @@ async def test_killed_amid_captures_it_keeps_every_promise(processes: Processes,
     _, url = await start(processes, tmp_path)
     async with provider_at(url) as provider:
         for key, result in told.items():
-            assert await provider.find(key) == result
+            assert await provider.find(key, authorization="sandbox:ok") == result
         for key in unknown:
-            found = await provider.find(key)
+            found = await provider.find(key, authorization="sandbox:ok")
             repeated = await capture(provider, key)
             assert found in {None, repeated}
             told[key] = repeated
@@ -99,14 +99,14 @@ async def test_a_kill_during_a_slow_capture_leaves_the_key_unused(processes: Pro
     process, url = await start(processes, tmp_path)
     async with provider_at(url) as provider:
         slow = asyncio.create_task(capture_slowly(provider))
-        await find_under_way(provider, "k")
+        await find_under_way(provider, "k", "sandbox:slow:60000")
         process.kill()
         with pytest.raises(OutcomeUnknown):
             await slow
     await process.wait_for_exit()
     _, url = await start(processes, tmp_path)
     async with provider_at(url) as provider:
-        assert await provider.find("k") is None
+        assert await provider.find("k", authorization="sandbox:ok") is None
     assert await ledger_of(url) == []
 
 
@@ -121,7 +121,7 @@ async def test_asked_to_stop_it_stops_though_requests_are_open(processes: Proces
     process, url = await start(processes, tmp_path)
     async with provider_at(url) as provider:
         slow = asyncio.create_task(capture_slowly(provider))
-        await find_under_way(provider, "k")
+        await find_under_way(provider, "k", "sandbox:slow:60000")
         getattr(process, how)()
         with pytest.raises(OutcomeUnknown):
             await slow

@@ -20,7 +20,7 @@ class Subject:
     declining: Callable[[], str]
     never_answering: Callable[[], str]
     unavailable_once: Callable[[], str]
-    # Amounts that were moved for an idempotency key.
+    # Amounts that were moved for an idempotency key, in one of those authorizations.
     moved: Callable[[str], list[int]]
 
 
@@ -32,25 +32,25 @@ async def capture(
     )
 
 
-async def find_decided(provider: PaymentProvider, key: str) -> Captured | Declined:
+async def find_decided(provider: PaymentProvider, key: str, authorization: str) -> Captured | Declined:
     """Ask until the provider has decided."""
     found: list[Captured | Declined] = []
 
     async def is_decided() -> bool:
         with suppress(OutcomeUnknown):
-            found.extend(filter(None, [await provider.find(key)]))
+            found.extend(filter(None, [await provider.find(key, authorization=authorization)]))
         return bool(found)
 
     await until(is_decided)
     return found[0]
 
 
-async def find_under_way(provider: PaymentProvider, key: str) -> None:
+async def find_under_way(provider: PaymentProvider, key: str, authorization: str) -> None:
     """Ask until the provider has accepted the capture, and has not decided it."""
 
     async def is_under_way() -> bool:
         try:
-            assert await provider.find(key) is None, "decided already"
+            assert await provider.find(key, authorization=authorization) is None, "decided already"
         except OutcomeUnknown:
             return True
         return False

@@ -12,6 +12,9 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from service.dev.sandbox_provider_entry import Entry
+from service.dev.sandbox_provider_ledger import Ledger
+from service.payments.exchange import LONGEST_ANSWER
 from service.payments.provider import Captured, Declined, OutcomeUnknown, PaymentProvider, ProviderUnavailable
 from service.payments.sandbox import SandboxProvider
 from tests.support.sandbox import Sandbox
@@ -27,7 +30,7 @@ async def capture(provider: PaymentProvider) -> Captured | Declined:
 
 
 async def find(provider: PaymentProvider) -> Captured | Declined | None:
-    return await provider.find("k")
+    return await provider.find("k", authorization=AUTHORIZATION)
 
 
 Call = Callable[[PaymentProvider], Coroutine[Any, Any, Captured | Declined | None]]
@@ -94,6 +97,7 @@ async def test_a_clear_answer_is_an_answer(call: Call, body: bytes, result: obje
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nxyz",
         response(200, b""),
         response(200, b"<html>captured</html>"),
+        response(200, b'{"status":"captured","id":"cap_1"}' + b" " * LONGEST_ANSWER),
         response(200, b"\xff\xfe"),
         response(200, b"[]"),
         response(200, b"{}"),
@@ -202,23 +206,29 @@ async def test_no_authorization_in_what_is_raised_or_logged(raw: bytes) -> None:
     assert "secret-authorization" not in told
 
 
-async def test_find_of_a_capture_under_way_is_unknown_until_it_is_decided(sandbox: Sandbox) -> None:
+async def test_find_of_a_capture_under_way_is_unknown_until_it_is_decided(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, may_decide = Ledger.append, asyncio.Event()
+
+    async def append_when_told(ledger: Ledger, entry: Entry) -> None:
+        await may_decide.wait()
+        await append(ledger, entry)
+
+    monkeypatch.setattr(Ledger, "append", append_when_told)
     async with aiohttp.ClientSession() as session:
         provider = SandboxProvider(sandbox.url, session)
-        slow = asyncio.create_task(
-            provider.capture(
-                authorization="sandbox:slow:200", amount=100, currency="SEK", idempotency_key="k", final=True
-            )
-        )
+        waiting = asyncio.create_task(capture(provider))
         await sandbox.accepted("k")
         with pytest.raises(OutcomeUnknown, match="202"):
-            await provider.find("k")
-        assert await provider.find("k2") is None
-        assert await slow == await provider.find("k")
+            await find(provider)
+        assert await provider.find("k2", authorization=AUTHORIZATION) is None
+        may_decide.set()
+        assert await waiting == await find(provider)
 
 
 async def test_a_base_url_may_have_a_path() -> None:
     seen: list[bytes] = []
     async with answering(response(404, b'{"status":"unknown"}'), seen) as provider:
-        await provider.find("shipment:7/ä")
+        await provider.find("shipment:7/ä", authorization=AUTHORIZATION)
     assert seen == [b"GET /pay/captures/shipment%3A7%2F%C3%A4 HTTP/1.1"]

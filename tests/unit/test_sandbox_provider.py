@@ -112,7 +112,7 @@ async def test_a_repeat_is_marked_as_one(session: aiohttp.ClientSession) -> None
 
 @pytest.mark.parametrize(
     "changes",
-    [{"amount": 101}, {"currency": "EUR"}, {"final": False}, {"authorization": "sandbox:ok#2"}],
+    [{"amount": 101}, {"currency": "EUR"}, {"authorization": "sandbox:ok#2"}],
 )
 async def test_a_key_used_for_something_else_is_refused(
     sandbox: Sandbox, post: Post, changes: dict[str, object]
@@ -121,6 +121,12 @@ async def test_a_key_used_for_something_else_is_refused(
     status, answer = await post(**changes)
     assert (status, answer) == (422, {"error": "this idempotency key was used with other parameters"})
     assert [row["id"] for row in sandbox.ledger()] == [captured["id"]]
+
+
+async def test_a_repeat_may_see_differently_whether_it_is_the_last_capture(sandbox: Sandbox, post: Post) -> None:
+    first = await post(final=True)
+    assert await post(final=False) == first
+    assert [row["id"] for row in sandbox.ledger()] == [first[1]["id"]]
 
 
 async def test_a_key_under_way_for_something_else_is_refused(sandbox: Sandbox, post: Post) -> None:
