@@ -12,6 +12,7 @@ import asyncpg
 from aiohttp import web
 
 from publishers.wakeup import RelayWakeup
+from service.completions import Completions
 from service.payments.provider import PaymentProvider
 from service.payments.registry import open_providers
 from service.settings import Settings
@@ -48,6 +49,7 @@ class Services:
     pool: asyncpg.Pool[asyncpg.Record]
     providers: Mapping[str, PaymentProvider]
     wakeup: RelayWakeup
+    completions: Completions
     turns: Turns = field(default_factory=Turns)
 
     def connection(self) -> AbstractAsyncContextManager[PooledConnection]:
@@ -65,4 +67,7 @@ async def open_services(settings: Settings, *, name: str) -> AsyncIterator[Servi
         pool = await stack.enter_async_context(open_pool(settings, name=name))
         await check_migrated(pool)
         providers = await stack.enter_async_context(open_providers(settings))
-        yield Services(settings=settings, pool=pool, providers=providers, wakeup=RelayWakeup())
+        wakeup = RelayWakeup()
+        completions = Completions(settings, pool=pool, providers=providers, wakeup=wakeup)
+        stack.push_async_callback(completions.close)
+        yield Services(settings=settings, pool=pool, providers=providers, wakeup=wakeup, completions=completions)

@@ -12,7 +12,7 @@ from service.http.bodies import read_json
 from service.http.context import ORIGIN
 from service.keys import Scope
 from service.services import SERVICES
-from service.shipping.complete_shipment import complete_shipment
+from service.shipping.complete_together import Completion
 from service.shipping.departure import Departure, Parcel
 
 
@@ -22,24 +22,18 @@ async def complete(request: web.Request) -> web.Response:
     structlog.contextvars.bind_contextvars(shipment_number=body.shipmentNumber)
     services = request.app[SERVICES]
     origin = request[ORIGIN]
-    async with (
-        services.turns.hold(body.shipmentNumber, timeout_s=services.settings.lock_timeout_s),
-        services.connection() as connection,
-    ):
-        completed = await complete_shipment(
-            connection,
-            shipment_number=body.shipmentNumber,
-            departure=Departure(
-                parcels=(Parcel(tracking_number=body.carrierTrackingNumber),) if body.carrierTrackingNumber else (),
-                # This API always mails.
-                notify=True,
-            ),
-            providers=services.providers,
-            capture_timeout_s=services.settings.capture_timeout_s,
-            request_id=origin.request_id,
-            traceparent=origin.traceparent,
-        )
-        await services.wakeup.wake(connection)
+    completion = Completion(
+        shipment_number=body.shipmentNumber,
+        departure=Departure(
+            parcels=(Parcel(tracking_number=body.carrierTrackingNumber),) if body.carrierTrackingNumber else (),
+            # This API always mails.
+            notify=True,
+        ),
+        request_id=origin.request_id,
+        traceparent=origin.traceparent,
+    )
+    async with services.turns.hold(body.shipmentNumber, timeout_s=services.settings.lock_timeout_s):
+        completed = await services.completions.complete(completion)
     answer = CompleteShipmentResponse(shipmentNumber=completed.shipment_number, orderNumber=completed.order_number)
     return web.json_response(text=answer.model_dump_json())
 

@@ -71,12 +71,10 @@ async def complete_shipment(
                     completed = None
                 else:
                     completed = Completed(shipment_number=shipment_number, order_number=locked["order_number"])
-                    events = (
-                        [EventType.SHIPMENT_SHIPPED]
-                        if locked["good_to_go"]
+                    events = [EventType.SHIPMENT_SHIPPED]
+                    if not locked["good_to_go"]:
                         # The call implies good-to-go; who waits for the release hears of it too.
-                        else [EventType.SHIPMENT_RELEASED, EventType.SHIPMENT_SHIPPED]
-                    )
+                        events.insert(0, EventType.SHIPMENT_RELEASED)
                     await ship(connection, [Leaving(locked["shipment_id"], departure, request_id, traceparent, events)])
         except NothingReserved:
             continue
@@ -95,11 +93,16 @@ async def _lock_shippable(
     )
     if locked is None:
         raise ShipmentNotFound(shipment_number)
+    check_locked(locked, shippable)
+    return locked
+
+
+def check_locked(locked: asyncpg.Record, shippable: frozenset[ShipmentStatus] = COMPLETABLE) -> None:
+    """Raise what `check_may_ship` raises for a shipment as its locked row says it is."""
     check_may_ship(
-        shipment_number=shipment_number,
+        shipment_number=locked["shipment_number"],
         status=ShipmentStatus(locked["status"]),
         order_status=OrderStatus(locked["order_status"]),
         waiting_for_payment=locked["waiting_for_payment"],
         shippable=shippable,
     )
-    return locked

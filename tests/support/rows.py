@@ -131,6 +131,19 @@ async def insert_parcel(connection: Connection, shipment: ShipmentRow, *, positi
     await _insert(connection, "parcels", {"shipment_id": shipment.id, "position": position} | parcel | columns)
 
 
+async def insert_capture(connection: Connection, shipment: ShipmentRow) -> None:
+    """Insert the shipment's capture, made, of its goods."""
+    await connection.execute(
+        "WITH made AS (INSERT INTO captures (order_id, shipment_id, attempt, idempotency_key, provider,"
+        " payment_authorization, amount, shipping_part, currency, state, provider_reference, settled_at)"
+        " SELECT o.id, s.id, 1, 'shipment:' || s.shipment_number || ':capture:1', o.payment_provider,"
+        " o.payment_authorization, s.goods_amount, 0, o.currency, 'CAPTURED', 'made', now()"
+        " FROM shipments s JOIN orders o ON o.id = s.order_id WHERE s.id = $1 RETURNING order_id, amount)"
+        " UPDATE orders SET reserved_amount = reserved_amount + made.amount FROM made WHERE id = made.order_id",
+        shipment.id,
+    )
+
+
 def event_data(shipment: ShipmentRow, **fields: Any) -> ShipmentData:
     """Return the data of an event about `shipment`; `fields` by their Python names."""
     sku = {line.line_id: line.sku for line in shipment.order.lines}

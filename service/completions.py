@@ -1,0 +1,172 @@
+"""Completions of one API process: those that wait at the same time are done together.
+
+Nobody waits for company. A call that comes alone is done at once; calls that come while one group is under way are the
+next group. What a group cannot decide is done alone, as if there were no groups.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from contextvars import copy_context
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from publishers.wakeup import RelayWakeup
+from service.payments.provider import PaymentProvider
+from service.settings import Settings
+from service.shipping.complete_shipment import Completed, complete_shipment
+from service.shipping.complete_together import Completion, Decision, complete_together
+from service.shipping.errors import TemporarilyUnavailable
+from service.wiring import CLOSE_TIMEOUT_S, PooledConnection, borrow_connection
+
+log = structlog.get_logger()
+
+# More in one transaction gain nothing and make each wait longer for the others.
+MOST_TOGETHER = 64
+# While one group waits for the disk, another one can use the processor.
+GROUPS_AT_ONCE = 1
+
+# The database, not a row, has failed the group: nobody in it would fare better alone.
+_DATABASE_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,
+    # A table's lock: rows that somebody holds are left out.
+    asyncpg.LockNotAvailableError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    TimeoutError,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call in the queue. `decided` brings None for one that has to be done alone; `patience` ends its waiting."""
+
+    completion: Completion
+    decided: asyncio.Future[Decision | None]
+    patience: asyncio.TimerHandle
+
+
+class Completions:
+    """Completes shipments, as many together as are waiting."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        pool: asyncpg.Pool[asyncpg.Record],
+        providers: Mapping[str, PaymentProvider],
+        wakeup: RelayWakeup,
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._providers = providers
+        self._wakeup = wakeup
+        self._waiting: deque[_Call] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        # How many tasks take calls from the queue.
+        self._taking = 0
+        # A group is nobody's request: what it logs must not carry the ids of the call that happened to start it.
+        self._context = copy_context()
+
+    async def complete(self, completion: Completion) -> Completed:
+        """Ship the shipment, or raise one of `service.shipping.errors`. One call for a shipment at a time."""
+        loop = asyncio.get_running_loop()
+        decided: asyncio.Future[Decision | None] = loop.create_future()
+        patience = loop.call_later(self._settings.database_acquire_timeout_s, _refuse, decided)
+        self._waiting.append(_Call(completion, decided, patience))
+        self._start_taking()
+        decision = await decided
+        if decision is None:
+            return await self._complete_alone(completion)
+        if isinstance(decision, Completed):
+            return decision
+        raise decision
+
+    async def close(self) -> None:
+        """Let what is under way come to its end, within `CLOSE_TIMEOUT_S`."""
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=CLOSE_TIMEOUT_S)
+            for task in unfinished:
+                task.cancel()
+
+    async def _complete_alone(self, completion: Completion) -> Completed:
+        settings = self._settings
+        async with borrow_connection(self._pool, timeout_s=settings.database_acquire_timeout_s) as connection:
+            completed = await complete_shipment(
+                connection,
+                shipment_number=completion.shipment_number,
+                departure=completion.departure,
+                providers=self._providers,
+                capture_timeout_s=settings.capture_timeout_s,
+                request_id=completion.request_id,
+                traceparent=completion.traceparent,
+            )
+            await self._wakeup.wake(connection)
+        return completed
+
+    def _start_taking(self) -> None:
+        if self._waiting and self._taking < GROUPS_AT_ONCE:
+            self._taking += 1
+            task = asyncio.get_running_loop().create_task(self._take_groups(), context=self._context.copy())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _take_groups(self) -> None:
+        """Do group after group on one connection while there are any."""
+        async with AsyncExitStack() as stack:
+            try:
+                connection = await stack.enter_async_context(
+                    borrow_connection(self._pool, timeout_s=self._settings.database_acquire_timeout_s)
+                )
+                while not connection.is_closed() and (group := self._next_group()):
+                    await self._complete_group(connection, group)
+            except TemporarilyUnavailable:
+                # Others may have a connection still. If not, nobody else would tell those who wait.
+                if self._taking == 1:
+                    _refuse(*(call.decided for call in self._next_group()))
+            finally:
+                # Before the connection goes back, which takes a while: who comes meanwhile needs another task.
+                self._taking -= 1
+                self._start_taking()
+
+    def _next_group(self) -> list[_Call]:
+        group: list[_Call] = []
+        while self._waiting and len(group) < MOST_TOGETHER:
+            call = self._waiting.popleft()
+            # Who has lost patience has been answered, and who has left wants no answer.
+            if not call.decided.done():
+                call.patience.cancel()
+                group.append(call)
+        return group
+
+    async def _complete_group(self, connection: PooledConnection, group: Sequence[_Call]) -> None:
+        try:
+            decisions = await complete_together(connection, [call.completion for call in group])
+        except _DATABASE_LOST as error:
+            log.warning("dependency_unavailable", cause=repr(error), calls=len(group))
+            _refuse(*(call.decided for call in group))
+            return
+        except Exception:
+            # One bad row fails alone.
+            log.exception("group_failed", calls=len(group))
+            decisions = {}
+        for call in group:
+            if not call.decided.done():
+                call.decided.set_result(decisions.get(call.completion.shipment_number))
+        if any(isinstance(decision, Completed) for decision in decisions.values()):
+            await self._wakeup.wake(connection)
+
+
+def _refuse(*calls: asyncio.Future[Decision | None]) -> None:
+    for decided in calls:
+        if not decided.done():
+            decided.set_exception(TemporarilyUnavailable())
