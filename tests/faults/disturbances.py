@@ -97,6 +97,7 @@ def processes_of(stack: Stack, kind: str) -> list[Process]:
         "relay": stack.relays,
         "worker": stack.workers,
         "provider": [stack.provider] if stack.provider else [],
+        "other": list(stack.others.values()),
     }[kind]
 
 

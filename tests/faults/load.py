@@ -22,6 +22,7 @@ from typing import Any
 
 from service.settings import Settings
 from service.wiring import open_pool
+from tests.faults.bystanders import SETTINGS, Bystanders, open_bystanders
 from tests.faults.callers import Callers
 from tests.faults.disturbances import processes_of, shuffled
 from tests.faults.ledgers import Counts, count, find_faults
@@ -33,7 +34,9 @@ from tests.support.servers import open_servers
 from tests.support.smtp_sink import open_smtp_sink
 from tests.support.vhosts import fresh_vhost
 
-KINDS = ("api", "relay", "worker", "provider")
+KINDS = ("api", "relay", "worker", "provider", "other")
+# Orders announced by another system for each completion.
+ANNOUNCED = 0.2
 ANSWER_DEADLINE_S = 30.0
 # What the log calls an exception that nobody foresaw.
 UNFORESEEN = ("request_failed", "handler_failed", "Traceback (most recent call last)")
@@ -41,7 +44,10 @@ UNFORESEEN = ("request_failed", "handler_failed", "Traceback (most recent call l
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do. `fault_every_s` None: no faults. `sample_every_s` None: no look at memory."""
+    """What to do. `fault_every_s` None: no faults. `sample_every_s` None: no look at memory.
+
+    With a look at memory the other consumers work too.
+    """
 
     seconds: float
     rate: float
@@ -70,19 +76,21 @@ async def run_load(stack: Stack, plan: Plan) -> Outcome:
     callers = Callers(stack, Random(plan.seed + 1), plan.rate)
     memory = Memory()
     faults: list[str] = []
+    missing: list[str] = []
     async with AsyncExitStack() as beside:
+        others: Bystanders | None = None
         if plan.sample_every_s:
-            pids = {
-                f"{kind} {n}": each.pid for kind in KINDS for n, each in enumerate(processes_of(stack, kind), start=1)
-            }
-            await beside.enter_async_context(_beside(memory.watch(pids, every_s=plan.sample_every_s)))
+            others = await beside.enter_async_context(open_bystanders(stack, rate=plan.rate * ANNOUNCED))
+            await beside.enter_async_context(_beside(memory.watch(_pids(stack), every_s=plan.sample_every_s)))
         calling = asyncio.create_task(callers.call_for(plan.seconds))
         await _disturb(stack, plan, random, faults)
         await calling
+        missing = await others.finish(timeout_s=120) if others else []
     lost = await callers.finish(rounds=20)
     settled = await stack.settle(timeout_s=120)
     reconciled = await _reconcile(stack)
     findings = [f"{number}: asked for in vain" for number in lost]
+    findings += missing
     findings += [] if settled else ["not everything went everywhere in time"]
     findings += _dead_processes(stack)
     ledgers = await stack.ledgers()
@@ -98,6 +106,11 @@ async def run_load(stack: Stack, plan: Plan) -> Outcome:
         memory=memory.growth(),
         reconciled=reconciled,
     )
+
+
+def _pids(stack: Stack) -> dict[str, int]:
+    pids = {f"{kind} {n}": each.pid for kind in KINDS[:4] for n, each in enumerate(processes_of(stack, kind), start=1)}
+    return pids | {name: process.pid for name, process in stack.others.items()}
 
 
 async def _disturb(stack: Stack, plan: Plan, random: Random, faults: list[str]) -> None:
@@ -211,7 +224,7 @@ async def main(arguments: Sequence[str]) -> int:
         fault_every_s=options.fault_every if options.faults == "random" else None,
         sample_every_s=10 if options.memory else None,
     )
-    async with open_loaded_stack(apis=2, relays=2, workers=2) as stack:
+    async with open_loaded_stack(apis=2, relays=2, workers=2, **SETTINGS) as stack:
         outcome = await run_load(stack, plan)
     report = json.dumps(asdict(outcome), indent=2)
     sys.stdout.write(report + "\n")

@@ -7,17 +7,20 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import psutil
 
 MIB = 1024 * 1024
-# Caches fill up and heaps find their size; what grows for good shows in the slope of an hour.
-MOST_GROWTH_MIB = 6.0
+PARTS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """MiB of one process: medians of the first and the last quarter of the samples, and the fitted slope per hour."""
+    """MiB of one process: medians of the first and the last quarter of the samples, and the fitted slope per hour.
+
+    `course`: the medians of twelve parts of the time.
+    """
 
     process: str
     samples: int
@@ -25,6 +28,7 @@ class Growth:
     last_quarter: float
     highest: float
     slope_per_hour: float
+    course: tuple[float, ...]
 
 
 @dataclass
@@ -51,6 +55,7 @@ def growth_of(process: str, samples: list[tuple[float, float]]) -> Growth:
     """Work out the figures of one process from (seconds, MiB)."""
     used = [each for _, each in samples]
     quarter = len(used) // 4
+    cuts = [len(used) * n // PARTS for n in range(PARTS + 1)]
     slope = statistics.linear_regression([at / 3600 for at, _ in samples], used).slope
     return Growth(
         process=process,
@@ -59,4 +64,5 @@ def growth_of(process: str, samples: list[tuple[float, float]]) -> Growth:
         last_quarter=round(statistics.median(used[-quarter:]), 1),
         highest=round(max(used), 1),
         slope_per_hour=round(slope, 2),
+        course=tuple(round(statistics.median(used[first:last]), 1) for first, last in pairwise(cuts)),
     )

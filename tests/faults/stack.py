@@ -61,6 +61,7 @@ class Stack:
     apis: dict[int, Process] = field(default_factory=dict)
     relays: list[Process] = field(default_factory=list)
     workers: list[Process] = field(default_factory=list)
+    others: dict[str, Process] = field(default_factory=dict)
     provider: Process | None = None
     calls: list[Call] = field(default_factory=list)
     _ordered: int = 0
@@ -122,6 +123,13 @@ class Stack:
             await process.wait_for_line("worker_started")
         return process
 
+    async def start_other(self, *arguments: str, line: str) -> Process:
+        """Start something else, `waybill *arguments`, and wait for a line of its log."""
+        process = self._start(*arguments, fail_at=None, settings=None, env=None)
+        self.others[" ".join(arguments)] = process
+        await process.wait_for_line(line)
+        return process
+
     def _start(
         self, *arguments: str, fail_at: str | None, settings: Settings | None, env: dict[str, str] | None
     ) -> Process:
@@ -134,9 +142,9 @@ class Stack:
 
     def kill_all(self) -> None:
         """kill -9 for everything that runs."""
-        started = [*self.apis.values(), *self.relays, *self.workers, *([self.provider] if self.provider else [])]
-        for process in started:
-            if process.running:
+        started = [*self.apis.values(), *self.relays, *self.workers, *self.others.values()]
+        for process in [*started, self.provider]:
+            if process and process.running:
                 process.kill()
 
     async def order(self, count: int = 1, *, authorization: str = "sandbox:ok", parts: int = 1) -> list[str]:
