@@ -164,8 +164,10 @@ STEPS: Final = MappingProxyType(
         "email.uncommitted": Step("worker email", "before", Commit(CLAIMED), "the same, right before COMMIT"),
         "email.committed": Step("worker email", "after", Commit(CLAIMED), "after COMMIT, before the acknowledgement"),
         "email.acknowledged": Step("worker email", "after", SETTLED, "after the acknowledgement"),
+        "email-retry.uncopied": Step("worker email", "before", COPY, "the mail is refused for now, nothing is copied"),
         "email-retry.copied": Step("worker email", "after", COPY, "copied to the retry queue, not acknowledged"),
         "email-retry.acknowledged": Step("worker email", "after", SETTLED, "copied to the retry queue, acknowledged"),
+        "email-dead.uncopied": Step("worker email", "before", COPY, "the mail is refused for good, nothing is copied"),
         "email-dead.copied": Step("worker email", "after", COPY, "copied to the dead letters, not acknowledged"),
         "email-dead.acknowledged": Step("worker email", "after", SETTLED, "copied to the dead letters, acknowledged"),
         # The webhook worker.
@@ -185,6 +187,7 @@ STEPS: Final = MappingProxyType(
         "reconcile.answered": Step("command", "after", FIND, "the provider has said, nothing is written down"),
         "reconcile.uncommitted": Step("command", "before", Commit(CAPTURED), "before COMMIT"),
         "reconcile.committed": Step("command", "after", Commit(CAPTURED), "after COMMIT"),
+        "dead-replay.uncopied": Step("command", "before", COPY, "the letter is taken, nothing is copied"),
         "dead-replay.copied": Step("command", "after", COPY, "copied to the work queue, still among the dead"),
         "dead-replay.removed": Step("command", "after", ACK, "no longer among the dead"),
         "import.uncommitted": Step("command", "before", Commit(ORDER), "amid a file, before an order's COMMIT"),
