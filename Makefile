@@ -10,7 +10,7 @@ help:
 	@echo '             installs what is missing; options: make run ARGS="--port 9000 --fresh"'
 	@echo 'make test    run all tests against real servers; options: make test ARGS="-k relay -x"'
 	@echo 'make check   lint, formatting, types and the direction of imports'
-	@echo 'make bench   completions over HTTP beside what PostgreSQL can do at all; options: make bench ARGS="--rounds 5"'
+	@echo 'make bench   what Waybill does in a second beside what its servers can do; a look: make bench ARGS=--quick'
 	@echo 'make format  mend what lint and formatting can mend'
 	@echo 'make lock    resolve the dependencies again into the lock files; options: make lock ARGS=--upgrade'
 	@echo '.ci/run      what CI runs: check, then test, on a machine that may have nothing but Python'
@@ -28,8 +28,9 @@ check: environment
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-bench: environment
+bench: environment broker
 	@command -v wrk >/dev/null || scripts/install-packages wrk
+	@bench/get-smtp-sink
 	@exec .venv/bin/python -m bench $(ARGS)
 
 format: environment

@@ -1,0 +1,1 @@
+"""What Waybill does in a second, beside what the servers it stands on can do: `make bench`, docs/performance.md."""

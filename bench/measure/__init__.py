@@ -1,0 +1,1 @@
+"""Running what makes the load and what counts it, and reading what it says."""

@@ -1,0 +1,60 @@
+"""How long a queue takes to run empty, whoever empties it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import aio_pika
+
+LOOK_EVERY_S = 0.02
+LONGEST_S = 1800.0
+
+
+class NotDrained(Exception):
+    """The queue was not empty in time, or never began to shrink."""
+
+
+async def drained(waiting: Callable[[], Awaitable[int]], *, most: int, longest_s: float = LONGEST_S) -> float:
+    """Return the seconds from the first look at fewer than `most` waiting to the first at none.
+
+    What happens before the first message is taken, such as the start of who takes it, does not count.
+    """
+    deadline = time.monotonic() + longest_s
+    began = None
+    while (left := await waiting()) > 0:
+        now = time.monotonic()
+        if began is None and left < most:
+            began = now
+        if now > deadline:
+            raise NotDrained(f"{left} of {most} are left after {longest_s:g} s")
+        await asyncio.sleep(LOOK_EVERY_S)
+    return time.monotonic() - (began if began is not None else time.monotonic())
+
+
+async def queue_drained(amqp_url: str, queue: str, *, most: int) -> float:
+    """Return how long `queue` took from its first message to its last. Counted by the broker."""
+    connection = await aio_pika.connect(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+
+        async def waiting() -> int:
+            declared = await channel.declare_queue(queue, passive=True)
+            return declared.declaration_result.message_count or 0
+
+        return await drained(waiting, most=most)
+
+
+async def purge(amqp_url: str, queue: str) -> None:
+    """Empty a queue."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await (await channel.get_queue(queue)).purge()
+
+
+async def delete(amqp_url: str, queue: str) -> None:
+    """Delete a queue with all that is in it, if there is such a queue."""
+    async with await aio_pika.connect(amqp_url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(queue)

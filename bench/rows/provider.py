@@ -1,0 +1,32 @@
+"""Completions whose money is still to be taken, from a payment provider that answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from bench.bench import Bench, Supply
+from bench.results import Round, Row
+
+WANTED = ">= 0.3"
+
+
+def measure(bench: Bench) -> Iterator[Row]:
+    """Yield one row: as many callers and API processes as there are at most, the limit measured in the same rounds."""
+    size = bench.size
+    callers, workers = size.callers[-1], size.workers[-1]
+    clients = size.callers[-2:]
+    database = bench.servers.database
+    rounds: list[Round] = []
+    with bench.servers.api(workers=workers, payment_url=bench.servers.payment_url) as api:
+        paid = Supply(database.add_released(size.rounds * sum(map(bench.most, clients)), captured=True))
+        unpaid = Supply(database.add_released(size.rounds * bench.most(callers) + bench.most(16, 1), captured=False))
+        database.settle()
+        bench.warm_up(api, unpaid.take(bench.most(16, 1)))
+        for _ in range(size.rounds):
+            best = max(bench.limit(paid.take(bench.most(each)), clients=each)[1].rate for each in clients)
+            figures = bench.completions(api, unpaid.take(bench.most(callers)), callers=callers)
+            rounds.append(replace(figures, ratio=figures.value / best))
+    database.look("empty_outbox")
+    name = f"HTTP, {callers} callers, {workers} API processes"
+    yield Row("Completions, provider at once", name, "/s", tuple(rounds), "pgbench, best", WANTED)
