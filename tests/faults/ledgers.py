@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from tests.faults.books import Call, Ledgers, Told
-from tests.faults.rules import RULES, Finding, Kind
+from tests.faults.findings import Finding, Kind
+from tests.faults.rules import RULES
 
 __all__ = ["Call", "Counts", "Finding", "Kind", "Ledgers", "Told", "count", "find_faults"]
 

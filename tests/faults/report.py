@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -39,6 +40,21 @@ class Row:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRow:
+    """One process's own memory under load, in MiB: medians of the first and the last quarter of the time."""
+
+    part: str = "memory"
+    step: str
+    minutes: float
+    completions: int
+    first_quarter: float
+    last_quarter: float
+    highest: float
+    slope_per_hour: float
+    course: tuple[float, ...]
+
+
 def row(*, part: str, step: str, fault: str, repetitions: int, counts: Counts, note: str = "") -> Row:
     """Return the row of a run whose ledgers were counted."""
     return Row(
@@ -57,12 +73,12 @@ def row(*, part: str, step: str, fault: str, repetitions: int, counts: Counts, n
     )
 
 
-def record(result: Row) -> None:
-    """Write the row down where results are wanted. Any number of processes may do so."""
+def record(result: Row | MemoryRow) -> None:
+    """Write the row down where results are wanted. Any number of processes may do so; the newest of a kind counts."""
     if RESULTS:
         folder = Path(RESULTS)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{result.part}-{uuid4().hex}.json").write_text(json.dumps(asdict(result)))
+        (folder / f"{result.part}-{uuid4().hex}.json").write_text(json.dumps(asdict(result) | {"at": time.time()}))
 
 
 def repetitions(short: int, full: int) -> int:
