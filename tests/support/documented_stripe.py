@@ -66,13 +66,14 @@ class Capture:
 
 
 class DocumentedStripe:
-    """A running server. Answers put into `scripted` are given to the next captures, which do nothing then."""
+    """A running server. Answers put into `scripted` are given to the next such requests, which do nothing then."""
 
     def __init__(self) -> None:
         self.url = ""
         self.captures: list[Capture] = []
         self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
-        self.scripted: list[tuple[int, bytes]] = []
+        # By "retrieve", "annotate" and "capture".
+        self.scripted: dict[str, list[tuple[int, bytes]]] = {}
         self._intents: dict[str, Intent] = {}
         self._answered: dict[str, tuple[tuple[str, str], int, Any]] = {}
         self._numbers = count(1)
@@ -95,13 +96,14 @@ class DocumentedStripe:
             return web.json_response(error.body, status=error.status)
 
     def _answer(self, request: web.Request, form: dict[str, str]) -> web.StreamResponse:
+        what = "capture" if request.path.endswith("/capture") else {"GET": "retrieve"}.get(request.method, "annotate")
+        if self.scripted.get(what):
+            status, body = self.scripted[what].pop(0)
+            return web.Response(status=status, body=body)
         if request.headers.get("Authorization") != f"Bearer {API_KEY}":
             raise StripeError(401, "api_key_invalid")
         intent = self._intents.get(request.match_info["id"])
-        if request.path.endswith("/capture"):
-            if self.scripted:
-                status, body = self.scripted.pop(0)
-                return web.Response(status=status, body=body)
+        if what == "capture":
             return self._once(request.headers["Idempotency-Key"], request.path, form, intent)
         if intent is None:
             raise StripeError(404, "resource_missing", param="intent")
