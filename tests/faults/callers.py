@@ -21,7 +21,6 @@ MIX = (
     (DECLINE, 1, 3),
 )
 PATIENCE_S = 60
-ATTEMPTS = 6
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 5.0
 TWICE_AT_ONCE = 0.1
 ONCE_MORE = 0.05
@@ -35,6 +34,7 @@ class Callers:
     stack: Stack
     random: Random
     rate: float
+    attempts: int = 6
     open: set[str] = field(default_factory=set)
     hopeless: set[str] = field(default_factory=set)
     begun: int = 0
@@ -81,7 +81,7 @@ class Callers:
     def _begin(self, number: str) -> None:
         self.begun += 1
         self.open.add(number)
-        task = asyncio.create_task(self._ask(number, attempts=ATTEMPTS))
+        task = asyncio.create_task(self._ask(number, attempts=self.attempts))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 

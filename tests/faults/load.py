@@ -11,7 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,9 @@ HALF = -1.0
 
 
 @asynccontextmanager
-async def open_loaded_stack(**numbers: Any) -> AsyncIterator[Stack]:
-    """Open servers, unless the environment names some, and a stack of two API processes on them."""
-    with tempfile.TemporaryDirectory(prefix="waybill-load-") as folder:
+async def open_loaded_stack(*, keep: Path | None = None, **numbers: Any) -> AsyncIterator[Stack]:
+    """Open servers, unless the environment names some, and a stack on them. `keep` is where its logs stay."""
+    with nullcontext(keep) if keep else tempfile.TemporaryDirectory(prefix="waybill-load-") as folder:
         async with AsyncExitStack() as opened:
             servers = opened.enter_context(open_servers())
             databases = Databases(servers.database_admin_url)
@@ -55,7 +55,7 @@ async def open_loaded_stack(**numbers: Any) -> AsyncIterator[Stack]:
 
 
 def _record(outcome: Outcome) -> None:
-    plan, kinds = outcome.plan, len(set(outcome.faults))
+    plan, kinds = outcome.plan, len({fault.partition(" at ")[0] for fault in outcome.faults})
     half = f", half of {plan.capacity:g}" if plan.capacity else ""
     minutes = plan.seconds / 60
     record(
@@ -90,9 +90,10 @@ async def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--fault-every", type=float, default=10, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=1, help="of the order of faults and of the callers' habits")
     parser.add_argument("--memory", action="store_true", help="sample every process's memory each 10 s")
+    parser.add_argument("--keep", type=Path, help="folder in which the processes' logs stay")
     parser.add_argument("--report", type=Path, help="write the outcome there, as JSON")
     options = parser.parse_args(arguments)
-    async with open_loaded_stack(apis=2, relays=2, workers=2, **SETTINGS) as stack:
+    async with open_loaded_stack(keep=options.keep, apis=2, relays=2, workers=2, **SETTINGS) as stack:
         capacity = await measure_capacity(stack) if options.rate == HALF else None
         plan = Plan(
             seconds=options.minutes * 60,

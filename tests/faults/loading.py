@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -17,8 +17,9 @@ from typing import Any
 from tests.faults.bystanders import Bystanders, open_bystanders
 from tests.faults.callers import Callers
 from tests.faults.disturbances import processes_of, shuffled
-from tests.faults.ledgers import Counts, count, find_faults
+from tests.faults.ledgers import Call, Counts, count, find_faults
 from tests.faults.memory import Growth, Memory
+from tests.faults.rules import grouped
 from tests.faults.stack import Stack
 
 KINDS = ("api", "relay", "worker", "provider", "other")
@@ -36,7 +37,7 @@ class Plan:
     """What to do. `fault_every_s` None: no faults. `sample_every_s` None: no look at memory.
 
     With a look at memory the other consumers work too. `capacity`: completions a second, mails included, that were
-    found possible.
+    found possible. `attempts`: how often a caller asks before the faults are over.
     """
 
     seconds: float
@@ -45,6 +46,7 @@ class Plan:
     fault_every_s: float | None
     sample_every_s: float | None = None
     capacity: float | None = None
+    attempts: int = 6
 
 
 @dataclass
@@ -59,12 +61,14 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
     memory: list[Growth] = field(default_factory=list)
     reconciled: dict[str, Any] = field(default_factory=dict)
+    # Seconds since the beginning: answers by status in the ten seconds from then on, and the median of a 200 in ms.
+    course: dict[int, dict[str, float]] = field(default_factory=dict)
 
 
 async def run_load(stack: Stack, plan: Plan) -> Outcome:
     """Load the running stack as planned, heal it, let callers ask again, and compare the ledgers."""
     random = Random(plan.seed)
-    callers = Callers(stack, Random(plan.seed + 1), plan.rate)
+    callers = Callers(stack, Random(plan.seed + 1), plan.rate, plan.attempts)
     memory = Memory()
     faults: list[str] = []
     missing: list[str] = []
@@ -96,6 +100,7 @@ async def run_load(stack: Stack, plan: Plan) -> Outcome:
         faults=faults,
         memory=memory.growth(),
         reconciled=reconciled,
+        course=_course(stack.calls[first:], began),
     )
 
 
@@ -116,7 +121,7 @@ async def _disturb(stack: Stack, plan: Plan, random: Random, faults: list[str]) 
             return
         await asyncio.sleep(random.uniform(0, plan.fault_every_s / 4))
         _say(f"{name}")
-        faults.append(name)
+        faults.append(f"{name} at {loop.time() - end + plan.seconds:.0f} s")
         await disturb(stack, random)
         await asyncio.sleep(began + plan.fault_every_s - loop.time())
 
@@ -158,6 +163,15 @@ def _unforeseen(stack: Stack) -> list[str]:
         for line in log.read_text(errors="replace").splitlines()
         if any(text in line for text in UNFORESEEN)
     ]
+
+
+def _course(calls: Sequence[Call], began: float) -> dict[int, dict[str, float]]:
+    course: dict[int, dict[str, float]] = {}
+    for second, ended in sorted(grouped(calls, lambda call: int(call.ended - began) // 10 * 10).items()):
+        answers = Counter(str(call.status or "none") for call in ended)
+        shipped = [call.seconds for call in ended if call.status == 200]
+        course[second] = dict(answers) | ({"median ms": round(statistics.median(shipped) * 1000, 1)} if shipped else {})
+    return course
 
 
 def _latency(stack: Stack) -> dict[str, float]:

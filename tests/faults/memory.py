@@ -48,7 +48,7 @@ class Memory:
 
     def growth(self) -> list[Growth]:
         """Return the figures of every process that has enough samples."""
-        return [growth_of(name, samples) for name, samples in sorted(self.samples.items()) if len(samples) >= 8]
+        return [growth_of(name, samples) for name, samples in sorted(self.samples.items()) if len(samples) >= PARTS]
 
 
 def growth_of(process: str, samples: list[tuple[float, float]]) -> Growth:
