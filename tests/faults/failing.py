@@ -6,6 +6,7 @@ is not there. Where the named place no longer is, nothing starts and the exit co
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import os
@@ -25,24 +26,26 @@ from tests.faults.kill_steps import STEPS, Call, Commit, Place, Provider, Query,
 NO_SUCH_PLACE = 3
 # What the process says with its last breath, followed by the step's name.
 LAST_WORDS = "killed at"
+LOOK_AGAIN_S = 0.001
 
-Reach = Callable[[], None]
+# Called with what the watched function is called with.
+Tell = Callable[..., None]
 
 
 class NoSuchPlace(Exception):
     """The code no longer has the place that the table names."""
 
 
-def arm(step: Step, *, nth: int, reached: Reach) -> None:
+def arm(step: Step, *, nth: int, reached: Callable[[], None]) -> None:
     """Have `reached` called at the `nth` time that this process comes to the step. Raises `NoSuchPlace`."""
     times = 0
     armed = step.since is None
 
-    def begin() -> None:
+    def begin(*_: Any, **__: Any) -> None:
         nonlocal armed
         armed = True
 
-    def count() -> None:
+    def count(*_: Any, **__: Any) -> None:
         nonlocal times
         if armed:
             times += 1
@@ -51,10 +54,12 @@ def arm(step: Step, *, nth: int, reached: Reach) -> None:
 
     if step.since is not None:
         _watch(step.since, "after", begin)
+    if step.together > 1:
+        _let_gather(step.together)
     _watch(step.place, step.when, count)
 
 
-def _watch(place: Place, when: When, tell: Reach) -> None:
+def _watch(place: Place, when: When, tell: Tell) -> None:
     match place:
         case Call(path):
             owner, name = _find(path)
@@ -95,7 +100,7 @@ def _replace(owner: Any, name: str, wrap: Callable[[Any], Any]) -> None:
     setattr(owner, name, functools.wraps(original)(wrap(original)))
 
 
-def _telling(when: When, tell: Reach) -> Callable[[Any], Any]:
+def _telling(when: When, tell: Tell) -> Callable[[Any], Any]:
     """Return what wraps a function of any kind so that `tell` is called before it, or after it has returned."""
     before, after = (tell, _nothing) if when == "before" else (_nothing, tell)
 
@@ -103,19 +108,19 @@ def _telling(when: When, tell: Reach) -> Callable[[Any], Any]:
         if inspect.isasyncgenfunction(original):
 
             async def rows(*args: Any, **kwargs: Any) -> Any:
-                before()
+                before(*args, **kwargs)
                 async for row in original(*args, **kwargs):
                     yield row
-                after()
+                after(*args, **kwargs)
 
             return rows
         if not inspect.iscoroutinefunction(original):
             raise NoSuchPlace(f"{original!r} is no longer a coroutine function")
 
         async def called(*args: Any, **kwargs: Any) -> Any:
-            before()
+            before(*args, **kwargs)
             result = await original(*args, **kwargs)
-            after()
+            after(*args, **kwargs)
             return result
 
         return called
@@ -144,18 +149,13 @@ class _Wrapped:
         return self._wrapped if name == self._method else getattr(self._provider, name)
 
 
-def _watch_commit(query: Query, when: When, tell: Reach) -> None:
+def _watch_commit(query: Query, when: When, tell: Tell) -> None:
     transactions: set[Any] = set()
 
-    def noting(run: Any) -> Any:
-        async def called(connection: Any, *args: Any, **kwargs: Any) -> Any:
-            result = await run(connection, *args, **kwargs)
-            if connection.is_in_transaction():
-                # What a pool hands out stands for the connection that the driver commits on.
-                transactions.add(getattr(connection, "_con", connection))
-            return result
-
-        return called
+    def note(connection: Any, **_: Any) -> None:
+        if connection.is_in_transaction():
+            # What a pool hands out stands for the connection that the driver commits on.
+            transactions.add(getattr(connection, "_con", connection))
 
     def watching(execute: Any) -> Any:
         async def called(connection: Any, statement: str, *args: Any, **kwargs: Any) -> Any:
@@ -172,11 +172,26 @@ def _watch_commit(query: Query, when: When, tell: Reach) -> None:
 
         return called
 
-    _replace(_queries_with(query), query.name, noting)
+    _replace(_queries_with(query), query.name, _telling("after", note))
     _replace(asyncpg.Connection, "execute", watching)
 
 
-def _nothing() -> None:
+def _let_gather(number: int) -> None:
+    """Let the first group of completions begin once so many calls are waiting."""
+    owner, name = _find("service.completions:Completions._take_groups")
+
+    def gathering(take_groups: Any) -> Any:
+        async def called(completions: Any) -> None:
+            while len(completions._waiting) < number:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(LOOK_AGAIN_S)
+            await take_groups(completions)
+
+        return called
+
+    _replace(owner, name, gathering)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
     pass
 
 

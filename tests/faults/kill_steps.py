@@ -48,17 +48,22 @@ Place = Call | Query | Commit | Provider
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A moment in a process. `since`: only once this has been called. `told` says what has happened by then."""
+    """A moment in a process. `told` says what has happened by then.
+
+    `since`: only once this has been called. `together`: so many completions wait for each other, to be one group.
+    """
 
     process: Process
     when: When
     place: Place
     told: str
     since: Place | None = None
+    together: int = 1
 
 
 RESERVE: Final = Query("shipping", "reserve_capture")
 LOCK: Final = Query("shipping", "lock_shipment")
+LOCK_GROUP: Final = Query("shipping", "lock_completable")
 CAPTURED: Final = Query("shipping", "settle_captured")
 DECLINED: Final = Query("shipping", "settle_declined")
 SHIPPED: Final = Query("shipping", "mark_shipped")
@@ -107,6 +112,14 @@ STEPS: Final = MappingProxyType(
         "complete.committed": Step("api", "after", Commit(SHIPPED), "after COMMIT, nobody knows"),
         "complete.unanswered": Step("api", "after", TOLD_RELAYS, "after COMMIT, the relays know, the caller does not"),
         "complete.done": Step("api", "after", ANSWER, "after the answer is sent", since=SHIPPED),
+        # Three completions in one transaction, their payment taken before.
+        "group.unlocked": Step("api", "before", LOCK_GROUP, "before the lock on three orders", together=3),
+        "group.locked": Step("api", "after", LOCK_GROUP, "after the lock on three orders", together=3),
+        "group.marked": Step("api", "after", SHIPPED, "three are marked SHIPPED, not committed", together=3),
+        "group.told": Step("api", "after", EVENT, "three events are in history and outbox", together=3),
+        "group.uncommitted": Step("api", "before", Commit(LOCK_GROUP), "before the COMMIT of three", together=3),
+        "group.committed": Step("api", "after", Commit(LOCK_GROUP), "after the COMMIT of three", together=3),
+        "group.answered": Step("api", "after", ANSWER, "one of the three is answered", since=SHIPPED, together=3),
         # A refused capture.
         "decline.answered": Step("api", "after", CAPTURE, "the provider has declined, not written down"),
         "decline.settled": Step("api", "after", DECLINED, "the refusal is written down, not committed"),

@@ -118,9 +118,14 @@ async def finished(call: Coroutine[Any, Any, Answer]) -> Answer | None:
 
 
 def judge(
-    ledgers: Ledgers, shipments: Mapping[str, Sequence[str]], *, retried: str, removed: Collection[str] = ()
+    ledgers: Ledgers,
+    shipments: Mapping[str, Sequence[str]],
+    *,
+    retried: str,
+    each: int = 1,
+    removed: Collection[str] = (),
 ) -> None:
-    """Record a row for each step by its shipments, and fail if the ledgers hold any fault.
+    """Record a row for each step by its shipments, `each` of a kill, and fail if the ledgers hold any fault.
 
     `removed` are shipments that were rightly cancelled, for which nothing may have been captured.
     """
@@ -133,7 +138,7 @@ def judge(
                 part="kill",
                 step=f"{STEPS[step].process}: {step}",
                 fault=f"kill -9: {told}; {retried}",
-                repetitions=len(numbers),
+                repetitions=len(numbers) // each,
                 counts=counts,
             )
         )

@@ -40,6 +40,8 @@ from tests.support.processes import Process
 from tests.support.waiting import until
 from tests.support.webhooks import add, hooked, receiving, travel
 
+pytestmark = pytest.mark.timeout(repetitions(240, 2400))
+
 Shipments = dict[str, list[str]]
 
 # What stands there right after the kill: the shipment, its captures, how often its money has moved.
@@ -84,6 +86,33 @@ async def test_a_completion(open_forks: OpenStack, callers: int) -> None:
         await handle_all(stack)
         ledgers = await stack.ledgers()
     judge(ledgers, shipments, retried=told(callers))
+
+
+GROUPS_DONE = ("group.committed", "group.answered")
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+async def test_three_completions_in_one_group(open_forks: OpenStack, callers: int) -> None:
+    shipments: Shipments = defaultdict(list)
+    async with open_forks(relays=0, workers=0) as stack:
+        healthy = await order_caller(stack)
+        for step in steps_of("group") * repetitions(1, 10):
+            numbers = await stack.order(3)
+            shipments[step] += numbers
+            for number in numbers:
+                await healthy.ok("PUT", "/capture", {"shipment": number})
+            process, url = await failing_api(stack, step)
+            calls = await asyncio.gather(*(stack.complete(number, url=url) for number in numbers))
+            await died(process, step)
+            answers = Counter(call.status for call in calls)
+            assert answers == ({200: 1, None: 2} if step == "group.answered" else {None: 3}), step
+            status = "SHIPPED" if step in GROUPS_DONE else "RELEASED"
+            assert [await standing(stack, number) for number in numbers] == [(status, ["CAPTURED"], 1)] * 3, step
+            await asyncio.gather(*(repeat(stack, number, callers=callers) for number in numbers))
+            assert [await standing(stack, number) for number in numbers] == [DONE] * 3, step
+        await handle_all(stack)
+        ledgers = await stack.ledgers()
+    judge(ledgers, shipments, retried=told(callers), each=3)
 
 
 @pytest.mark.parametrize("callers", [1, 2])
@@ -157,7 +186,7 @@ async def test_a_relay(open_forks: OpenStack) -> None:
         published_before = step not in {"relay.claimed", "relay.committed"}
         if step != "relay.published":  # only the first of the three is known to have been taken
             assert {copies[event_id] for event_id in ids} == {2 if published_before else 1}, step
-    judge(ledgers, shipments, retried="a relay starts again")
+    judge(ledgers, shipments, retried="a relay starts again", each=3)
 
 
 # Per step: the mails and the inbox rows that the kill leaves behind, and whether the broker has the message still.
@@ -361,11 +390,22 @@ async def test_an_import_of_orders(open_forks: OpenStack, tmp_path: Path) -> Non
             await complete_all(stack, shipments[step][-len(numbers) :])
         await handle_all(stack)
         ledgers = await stack.ledgers()
-    judge(ledgers, shipments, retried="the operator repeats the command, callers complete")
+    judge(ledgers, shipments, retried="the operator repeats the command, callers complete", each=8)
 
 
 def test_every_step_is_one_of_a_scenario() -> None:
-    here = {"complete", "decline", "intake", "relay", "email", "email-retry", "email-dead", "dead-replay", "webhooks"}
+    here = {
+        "complete",
+        "group",
+        "decline",
+        "intake",
+        "relay",
+        "email",
+        "email-retry",
+        "email-dead",
+        "dead-replay",
+        "webhooks",
+    }
     here |= {"order-intake", "reconcile", "import"}
     order_api = {"create", "create-declined", "create-unpaid", "put", "capture", "release", "cancel"}
     assert {step.partition(".")[0] for step in STEPS} == here | order_api

@@ -28,6 +28,8 @@ from tests.support.api import Answer
 from tests.support.order_api import Caller, contract_order
 from tests.support.rows import insert_shipment
 
+pytestmark = pytest.mark.timeout(repetitions(240, 2400))
+
 CREATED, RELEASED, SHIPPED = ("order-shipment-created", "order-shipment-released", "order-shipment-shipped")
 
 
