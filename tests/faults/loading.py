@@ -71,7 +71,7 @@ async def run_load(stack: Stack, plan: Plan) -> Outcome:
     callers = Callers(stack, Random(plan.seed + 1), plan.rate, plan.attempts)
     memory = Memory()
     faults: list[str] = []
-    missing: list[str] = []
+    first, began = len(stack.calls), time.time()
     async with AsyncExitStack() as beside:
         others: Bystanders | None = None
         if plan.sample_every_s:
