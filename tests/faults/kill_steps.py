@@ -81,6 +81,8 @@ WEBHOOK_KEPT: Final = Query("webhooks", "record_success")
 
 CAPTURE: Final = Provider("service.shipping.capture", "capture")
 FIND: Final = Provider("service.shipping.reconcile", "find")
+STRIPE_LOOKED: Final = Call("service.payments.stripe_client:StripeClient.retrieve")
+STRIPE_CLAIMED: Final = Call("service.payments.stripe_client:StripeClient.annotate")
 # The HTTP client's own steps: its first look at the answer, and whoever serves the caller.
 PROVIDER_ANSWER: Final = Call("aiohttp.client_reqrep:ClientResponse.start")
 ANSWER: Final = Call("aiohttp.web_protocol:RequestHandler.finish_response")
@@ -126,6 +128,15 @@ STEPS: Final = MappingProxyType(
         "decline.uncommitted": Step("api", "before", Commit(DECLINED), "before the refusal's COMMIT"),
         "decline.committed": Step("api", "after", Commit(DECLINED), "after the refusal's COMMIT"),
         "decline.done": Step("api", "after", ANSWER, "after the refusal is told", since=DECLINED),
+        # A completion paid at Stripe, which takes three requests.
+        "stripe.unasked": Step("api", "before", STRIPE_LOOKED, "before Stripe is asked anything"),
+        "stripe.looked": Step("api", "after", STRIPE_LOOKED, "the PaymentIntent is read"),
+        "stripe.claimed": Step("api", "after", STRIPE_CLAIMED, "the key is on the PaymentIntent, no money has moved"),
+        "stripe.asked": Step("api", "before", PROVIDER_ANSWER, "Stripe is told to capture", since=STRIPE_CLAIMED),
+        "stripe.taken": Step("api", "after", PROVIDER_ANSWER, "captured, the answer is not read", since=STRIPE_CLAIMED),
+        "stripe.answered": Step("api", "after", CAPTURE, "after Stripe's answer, before it is written down"),
+        "stripe.uncommitted": Step("api", "before", Commit(SHIPPED), "before COMMIT"),
+        "stripe.committed": Step("api", "after", Commit(SHIPPED), "after COMMIT, nobody knows"),
         # The Order API's creation of a shipment that has left: provisional row, capture, finish.
         "create.numbered": Step("api", "after", NUMBERED, "the provisional shipment has its number, not committed"),
         "create.uncommitted": Step("api", "before", Commit(NUMBERED), "before the provisional shipment's COMMIT"),

@@ -407,8 +407,9 @@ def test_every_step_is_one_of_a_scenario() -> None:
         "webhooks",
     }
     here |= {"order-intake", "reconcile", "import"}
+    stripe = {"stripe"}
     order_api = {"create", "create-declined", "create-unpaid", "put", "capture", "release", "cancel"}
-    assert {step.partition(".")[0] for step in STEPS} == here | order_api
+    assert {step.partition(".")[0] for step in STEPS} == here | stripe | order_api
 
 
 async def handled(stack: Stack, number: str) -> int:
