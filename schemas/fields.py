@@ -20,6 +20,9 @@ from pydantic_core import PydanticCustomError
 from schemas.field_schemas import AMOUNT, CODE, MAX_QUANTITY, RATE, flag_schema, text_schema, whole_number_schema
 from schemas.money import is_currency
 
+# Beyond it not every whole number has a floating point number of its own.
+_EXACT_FLOAT: Final = 2**53
+
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _NOT_UNICODE = re.compile(r"[\ud800-\udfff]")
 _DECIMAL = re.compile(r"-?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})")
@@ -47,7 +50,9 @@ def clean_text(value: object) -> object:
 
 
 def clean_identifier(value: object) -> object:
-    """Clean an identifier, which may be sent as a whole number."""
+    """Clean an identifier, which may be sent as a whole number; JSON knows no difference between 5 and 5.0."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_FLOAT:
+        value = int(value)
     return clean_text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
 
 

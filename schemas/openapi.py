@@ -39,6 +39,14 @@ SECURITY_SCHEMES: dict[str, SecurityScheme] = {
     "bearer": SecurityScheme(type="http", scheme="bearer", description="The key's secret."),
 }
 
+# What no operation can say, because the request belongs to none.
+_EVERYWHERE = """White space around a value is no part of it, and an optional value that is blank counts as not sent.
+Bodies are UTF-8, also with `Content-Encoding: gzip` or `deflate`; limits are those of the decoded body.
+
+Another method of a known path is answered with 405 and `Allow`, another path with 404. What is no valid HTTP, has a
+line or a header of more than 8190 bytes or more than 128 headers is answered with 400 and `{"error": …}`, and the
+connection is closed. An idle connection is closed after 75 seconds."""
+
 _TEXT = Schema(type="string")
 _SECONDS = Schema(type="integer", minimum=1)
 
@@ -105,6 +113,7 @@ def document(
     *, title: str, version: str, description: str, tags: list[Tag], paths: dict[str, PathItem]
 ) -> dict[str, Any]:
     """Assemble a document; the models that the operations name become its components."""
+    description = f"{description}\n\n{_EVERYWHERE}"
     api = OpenAPI(
         openapi="3.1.0",
         info=Info(title=title, version=version, description=description),
@@ -174,8 +183,9 @@ def common_errors(limit: str = "64 KiB") -> dict[str, Response]:
     return {
         "401": unauthorized,
         "403": error("The API key lacks the scope.", scope="The API key lacks the scope shipments:complete."),
+        "408": error("The body did not arrive in time.", slow="The body did not arrive within 30 s."),
         "413": error(f"The body is larger than {limit}.", too_large=f"The body is larger than {limit}."),
-        "415": error("The body is not JSON by its Content-Type.", type="Content-Type must be application/json."),
+        "415": error("The body is not JSON by its headers.", type="Content-Type must be application/json."),
         "429": too_many,
         "503": unavailable,
     }

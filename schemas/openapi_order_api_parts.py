@@ -69,8 +69,9 @@ class Answers:
         for response in (too_many, unavailable):
             _add_header(response, "Retry-After", "Seconds to wait before the next try.", _SECONDS)
         with_body = {
+            "408": self.error("The body did not arrive in time.", "the body did not arrive within 30 s"),
             "413": self.error("The body is larger than 64 KiB.", "the body is larger than 64 KiB"),
-            "415": self.error("The body is not JSON by its Content-Type.", "Content-Type must be application/json"),
+            "415": self.error("The body is not JSON by its headers.", "Content-Type must be application/json"),
             "422": self.error(
                 "The Idempotency-Key was used with another request.", "Idempotency-Key: was used with another request"
             ),

@@ -20,7 +20,7 @@ from schemas.orders import IntakeOrder
 from schemas.paths import ORDERS_BASE
 
 _CREATED = {"orderNumber": "100001", "status": "created", "shipments": ["100001-1"]}
-_NOT_ON_GET = {"413", "415"}
+_NOT_ON_GET = {"408", "413", "415"}
 
 
 def order_intake_document(version: str) -> dict[str, Any]:

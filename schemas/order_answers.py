@@ -76,14 +76,14 @@ class ShipmentAnswer(_Wire):
     status: str = Field(examples=["RELEASED"])
     good_to_go: bool
     capture: bool = Field(description="whether its amount is to be captured")
-    capture_state: str | None = Field(description="PENDING, CAPTURED or DECLINED, of the newest attempt")
+    capture_state: str | None = Field(None, description="PENDING, CAPTURED or DECLINED, of the newest attempt")
     goods_amount: str = Field(description="its lines at their gross prices")
     lines: dict[str, int] = Field(description="pieces by lineId")
-    packages: int | None
-    return_slip_tracking: str | None
+    packages: int | None = None
+    return_slip_tracking: str | None = None
     parcels: list[ParcelAnswer]
     created_at: UtcTime
-    shipped_at: UtcTime | None
+    shipped_at: UtcTime | None = None
 
 
 class OrderAnswer(_Wire):

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from schemas.field_schemas import MAX_QUANTITY, pieces_schema
@@ -43,6 +44,28 @@ ShipmentIntakeStatus = Literal["AWAITING_INVENTORY", "INVENTORY_ASSIGNED", "RELE
 BlankAsNone = BeforeValidator(blank_as_none)
 
 
+EXAMPLE_ORDER: Final[JsonDict] = {
+    "orderNumber": "100001",
+    "store": "se-web",
+    "currency": "SEK",
+    "locale": "sv-SE",
+    "customer": {"name": "Åsa Öberg", "email": "asa@example.com"},
+    "shippingAddress": {
+        "name": "Åsa Öberg",
+        "street": "Storgatan 1",
+        "postalCode": "111 22",
+        "city": "Stockholm",
+        "country": "SE",
+    },
+    "payment": {"provider": "sandbox", "authorization": "sandbox:ok"},
+    "shippingAmount": "49.00",
+    "lines": [
+        {"lineId": "43243", "sku": "A-1", "name": "Shirt", "quantity": 2, "unitPrice": "199.00", "taxRate": "0.25"}
+    ],
+    "shipments": [{"status": "RELEASED", "lines": {"43243": 2}}],
+}
+
+
 class _Wire(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
@@ -63,8 +86,8 @@ class Address(_Wire):
 class Customer(_Wire):
     """Who ordered, and where the mails go."""
 
-    name: Text
-    email: Email
+    name: Text = Field(examples=["Åsa Öberg"])
+    email: Email = Field(examples=["asa@example.com"])
 
 
 class Payment(_Wire):
@@ -98,7 +121,11 @@ class IntakeShipment(_Wire):
 class IntakeOrder(_Wire):
     """An order as it is sent in."""
 
-    order_number: Annotated[Code | None, BlankAsNone] = Field(None, description="may be left out where the path has it")
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_ORDER]})
+
+    order_number: Annotated[Code | None, BlankAsNone] = Field(
+        None, description="may be left out where the path has it", examples=["100001"]
+    )
     store: Code = Field(description="an unknown code creates the store", examples=["se-web"])
     currency: Annotated[Currency | None, BlankAsNone] = Field(
         None, description="ISO 4217; the store's if left out", examples=["SEK"]

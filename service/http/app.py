@@ -19,9 +19,10 @@ from service.http import (
 )
 from service.http.authentication import AUTHENTICATOR, Authenticator
 from service.http.bodies import LARGEST_LIMIT
-from service.http.context import request_context
+from service.http.context import name_server, request_context
 from service.http.errors import errors_answered
 from service.http.order_api_errors import order_api_error
+from service.http.unreadable import answer_in_our_words
 from service.services import SERVICES, open_services
 from service.settings import Settings
 
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 def build_app(settings: Settings) -> web.Application:
     """Build the application that `waybill api` serves; the tests serve the same one."""
+    answer_in_our_words()
     app = web.Application(
         middlewares=[request_context, errors_answered({settings.order_api_prefix: order_api_error})],
         client_max_size=LARGEST_LIMIT,
@@ -50,4 +52,5 @@ def build_app(settings: Settings) -> web.Application:
             yield
 
     app.cleanup_ctx.append(resources)
+    app.on_response_prepare.append(name_server)
     return app

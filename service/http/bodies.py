@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 from typing import TypeVar
 
@@ -18,6 +19,13 @@ KIB = 1024
 USUAL_LIMIT = 64 * KIB
 # aiohttp's own limit for the whole application: that of the largest body any endpoint takes.
 LARGEST_LIMIT = 1024 * KIB
+# A caller that sends a few bytes now and then must not hold a connection for ever.
+BODY_TIMEOUT_S = 30.0
+
+_ENCODINGS = frozenset({"identity", "gzip", "deflate"})
+_CHARSETS = frozenset(
+    {"utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "ascii", "iso8859-1", "cp1252"}
+)
 
 
 async def read_json(request: web.Request, model: type[Model], *, limit: int = USUAL_LIMIT) -> Model:
@@ -32,17 +40,40 @@ async def read_json(request: web.Request, model: type[Model], *, limit: int = US
 async def read_text(request: web.Request, *, limit: int = USUAL_LIMIT) -> str:
     """Return the text of a JSON body.
 
-    Raises the HTTP errors 413 (more than `limit` bytes) and 415, or `InvalidRequest` for bytes that are no text.
-    A request that names no content type is taken for JSON: old clients leave it out.
+    Raises the HTTP errors 408 (it does not arrive within `BODY_TIMEOUT_S`), 413 (more than `limit` bytes) and 415, or
+    `InvalidRequest` for bytes that are no text. A request that names no content type is taken for JSON: old clients
+    leave it out.
     """
     if hdrs.CONTENT_TYPE in request.headers and not is_json(request.content_type):
         raise web.HTTPUnsupportedMediaType(text="Content-Type must be application/json.")
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() not in _ENCODINGS:
+        raise web.HTTPUnsupportedMediaType(text="Content-Encoding must be gzip or deflate, if any.")
+    charset = _charset(request)
+    body = await _read(request, limit=limit)
+    try:
+        return body.decode(charset)
+    except UnicodeError:
+        raise InvalidRequest("The body is not valid in its charset; UTF-8 is expected.") from None
+
+
+async def _read(request: web.Request, *, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
-    body = await request.read()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"The body did not arrive within {BODY_TIMEOUT_S:g} s.") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise _too_large(limit) from None
+    except web.RequestPayloadError:
+        raise InvalidRequest("The body is not encoded as its headers say.") from None
+    except ConnectionError:
+        # Nobody hears this; the log tells it apart from our own connections.
+        raise InvalidRequest("The body ended early.") from None
     if len(body) > limit:
         raise _too_large(limit)
-    return _decode(body, request.charset)
+    return body
 
 
 def describe(error: ValidationError) -> str:
@@ -55,16 +86,16 @@ def is_json(content_type: str) -> bool:
     return content_type in {"application/json", "text/json"} or content_type.endswith("+json")
 
 
-def _decode(body: bytes, charset: str | None) -> str:
-    # A byte order mark is no JSON, but Windows clients send it.
-    name = "utf-8-sig" if charset is None or charset.lower() in {"utf-8", "utf8"} else charset
+def _charset(request: web.Request) -> str:
+    """Return the codec to read the body with. JSON is UTF-8; the others are what old clients send."""
     try:
-        codecs.lookup(name)
-        return body.decode(name)
-    except LookupError:
-        raise web.HTTPUnsupportedMediaType(text="The charset of Content-Type is not known; use utf-8.") from None
-    except UnicodeDecodeError:
-        raise InvalidRequest("The body is not valid in its charset; UTF-8 is expected.") from None
+        name = codecs.lookup(request.charset or "utf-8").name
+    except (LookupError, ValueError):
+        name = ""
+    if name not in _CHARSETS:
+        raise web.HTTPUnsupportedMediaType(text="The charset of Content-Type is not known; use utf-8.")
+    # A byte order mark is no JSON, but Windows clients send it.
+    return "utf-8-sig" if name == "utf-8" else name
 
 
 def _too_large(limit: int) -> web.HTTPRequestEntityTooLarge:

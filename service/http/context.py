@@ -14,6 +14,8 @@ from aiohttp import web
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID_HEADER = "X-Request-Id"
+# Instead of the versions of our libraries.
+SERVER = "Waybill"
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 # https://www.w3.org/TR/trace-context/#traceparent-header-field-values
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})")
@@ -54,8 +56,6 @@ async def request_context(request: web.Request, handler: Handler) -> web.StreamR
     structlog.contextvars.bind_contextvars(process="api", request_id=origin.request_id)
     response = await handler(request)
     response.headers[REQUEST_ID_HEADER] = origin.request_id
-    # Instead of the versions of our libraries.
-    response.headers["Server"] = "Waybill"
     resource = request.match_info.route.resource
     route = resource.canonical if resource else None
     # Probes come every few seconds and say nothing while all is well.
@@ -68,6 +68,11 @@ async def request_context(request: web.Request, handler: Handler) -> web.StreamR
         duration_ms=round((perf_counter() - started) * 1000, 1),
     )
     return response
+
+
+async def name_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """Sign every answer, also those that no middleware sees."""
+    response.headers["Server"] = SERVER
 
 
 QUIET_ROUTES = frozenset({"/healthz", "/readyz", "/integration/status", "/integration/healthcheck"})
