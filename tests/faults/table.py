@@ -1,4 +1,7 @@
-"""`python -m tests.faults.table RESULTS_DIR` writes docs/faults.md from what the runs have recorded there."""
+"""`python -m tests.faults.table RESULTS_DIR` writes docs/faults.md from what the runs have recorded there.
+
+What was not run again stays as it was: `results.jsonl` keeps the newest row of each kind.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 from tests.faults.kill_steps import STEPS
 
 DOCUMENT = Path(__file__).parents[2] / "docs/faults.md"
+KEPT = Path(__file__).parent / "results.jsonl"
 Result = dict[str, Any]
 
 _INTRODUCTION = """\
@@ -23,8 +27,9 @@ callers repeat what they have had no certain answer to, everything settles, and 
 callers were told, the database, the payment provider's own ledger, and what a mail server and an independent
 subscriber have received.
 
-`make faults` runs it all, for some hours, and writes this page anew; `make test` runs a short form of it. The code is
-in `tests/faults`: `findings.py` lists what the checker looks for, and `test_ledgers.py` shows it finding each.
+`make faults` runs it all, for some hours, and writes this page anew; `make memory` adds the hour of load at its end;
+`make test` runs a short form. The code is in `tests/faults`: `findings.py` lists what the checker looks for, and
+`test_ledgers.py` shows it finding each.
 
 The columns count shipments or events:
 
@@ -112,15 +117,26 @@ SECTIONS = (
 
 
 def read(folder: Path) -> list[Result]:
+    """Return what was recorded in `folder`, in no order."""
+    return [json.loads(path.read_text()) for path in folder.glob("*.json")]
+
+
+def kept() -> list[Result]:
+    """Return what the page was last written from."""
+    return [json.loads(line) for line in KEPT.read_text().splitlines()] if KEPT.exists() else []
+
+
+def newest(results: Iterable[Result]) -> list[Result]:
     """Return the newest result of each kind: what the tests know in their order, everything else by its name."""
-    results = [json.loads(path.read_text()) for path in folder.glob("*.json")]
-    newest = {_kind(result): result for result in sorted(results, key=lambda result: result["at"])}
+    of_a_kind = {kind_of(result): result for result in sorted(results, key=lambda result: result["at"])}
     place = {name: n for n, name in enumerate(f"{step.process}: {name}" for name, step in STEPS.items())}
-    return [newest[kind] for kind in sorted(newest, key=lambda kind: (kind[0], place.get(kind[1], 0), *kind))]
+    return [of_a_kind[kind] for kind in sorted(of_a_kind, key=lambda kind: (kind[0], place.get(kind[1], 0), *kind))]
 
 
-def _kind(result: Result) -> tuple[str, str, str]:
-    return result["part"], result["step"], result.get("fault", "")
+def kind_of(result: Result) -> tuple[str, str, str]:
+    """Return by what a result replaces an older one: of loads there is one only, whatever their length and rate."""
+    part = result["part"]
+    return part, "" if part == "load" else result["step"], "" if part == "load" else result.get("fault", "")
 
 
 def document(results: Iterable[Result]) -> str:
@@ -164,9 +180,8 @@ def _is_number(cell: str) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    results = read(Path(arguments[0]))
-    if not results:
-        sys.exit(f"no results in {arguments[0]}")
+    results = newest([*kept(), *read(Path(arguments[0]))])
+    KEPT.write_text("".join(f"{json.dumps(result)}\n" for result in results))
     DOCUMENT.write_text(document(results))
 
 

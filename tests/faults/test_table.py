@@ -10,7 +10,7 @@ import pytest
 from tests.faults import report
 from tests.faults.ledgers import Ledgers, count
 from tests.faults.report import MemoryRow, Row, record, repetitions, row
-from tests.faults.table import document, read
+from tests.faults.table import document, newest, read
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_results_become_a_page_of_aligned_tables(results: Path) -> None:
     record(Row(part="kill", step="api: complete.begun", fault="kill -9: before the row", repetitions=1000))
     record(Row(part="server", step="RabbitMQ", fault="away", repetitions=5, longest_answer_s=1.26, note="no answer"))
     record(memory("api 1"))
-    page = document(read(results))
+    page = document(newest(read(results)))
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
         "## Processes killed",
         "## Servers",
@@ -59,8 +59,11 @@ def test_results_become_a_page_of_aligned_tables(results: Path) -> None:
 def test_the_newest_result_of_a_kind_counts(results: Path) -> None:
     for repetitions_made in (3, 7):
         record(Row(part="network", step="SMTP", fault="cut", repetitions=repetitions_made))
-    [newest] = read(results)
-    assert newest["repetitions"] == 7
+    [only] = newest(read(results))
+    assert only["repetitions"] == 7
+    record(Row(part="load", step="1 minute", fault="none", repetitions=0))
+    record(Row(part="load", step="20 minutes", fault="random", repetitions=120))
+    assert [each["repetitions"] for each in newest([only, *read(results)])] == [120, 7]
 
 
 def test_figures_of_ledgers_become_a_row(results: Path) -> None:
