@@ -1,4 +1,4 @@
-"""Orders that are paid through Stripe, over HTTP: at localstripe, or by documented answers where it knows too little."""
+"""Orders paid through Stripe, over HTTP: at localstripe, and by documented answers where it knows too little."""
 
 from __future__ import annotations
 

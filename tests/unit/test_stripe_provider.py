@@ -253,6 +253,8 @@ async def test_a_refused_capture_is_declined_with_stripes_code(
         assert await capture(provider, intent.id) == Declined(reason)
     assert [(line["event"], line["code"]) for line in logs] == [("stripe_capture_refused", reason)]
     assert stripe.captures == []
+    # A refused card is a clear answer; behind any other refusal may stand a quicker request.
+    assert stripe.requests[-1][0].startswith("POST" if status == 402 else "GET")
 
 
 async def test_no_room_on_the_payment_intent_is_declined_before_money_moves(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
+from service.dev.programs import environment
 from service.payments.registry import open_providers, provider_for
 from service.payments.stripe import StripeProvider
 from service.settings import Settings, SettingsError, load_settings
@@ -71,3 +72,11 @@ def test_one_provider_is_enough_and_none_is_not() -> None:
     Settings(payment_url="http://127.0.0.1:1").require("payment_url|stripe_api_key")
     with pytest.raises(SettingsError, match=r"not set: WAYBILL_PAYMENT_URL \(.+\) or WAYBILL_STRIPE_API_KEY \("):
         Settings().require("payment_url|stripe_api_key")
+
+
+def test_what_waybill_dev_starts_knows_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAYBILL_STRIPE_API_KEY", KEY)
+    monkeypatch.setenv("WAYBILL_STRIPE_URL", "http://127.0.0.1:8420")
+    variables = environment({"WAYBILL_PAYMENT_URL": "http://127.0.0.1:1"})
+    assert variables["WAYBILL_STRIPE_API_KEY"] == KEY
+    assert variables["WAYBILL_STRIPE_URL"] == "http://127.0.0.1:8420"
