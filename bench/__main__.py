@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -43,6 +44,8 @@ def main() -> None:
     arguments = _parser().parse_args()
     if shutil.which("wrk") is None:
         sys.exit("bench: wrk is not installed; on Debian and Ubuntu: apt-get install wrk")
+    # Told to end, it ends its servers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     size = _size(arguments)
     with _folder(arguments.folder) as folder:
         _announce_scale(size, folder)

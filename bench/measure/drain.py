@@ -16,24 +16,39 @@ class NotDrained(Exception):
     """The queue was not empty in time, or never began to shrink."""
 
 
-async def drained(waiting: Callable[[], Awaitable[int]], *, most: int, longest_s: float = LONGEST_S) -> float:
+async def drained(
+    waiting: Callable[[], Awaitable[int]],
+    *,
+    most: int,
+    running: Callable[[], bool],
+    began: Callable[[], object] = lambda: None,
+    longest_s: float = LONGEST_S,
+) -> float:
     """Return the seconds from the first look at fewer than `most` waiting to the first at none.
 
-    What happens before the first message is taken, such as the start of who takes it, does not count.
+    What happens before the first message is taken, such as the start of who takes it, does not count; `running` tells
+    whether that one still lives, `began` is called at that first look. Raises `NotDrained`.
     """
     deadline = time.monotonic() + longest_s
-    began = None
+    first = None
     while (left := await waiting()) > 0:
         now = time.monotonic()
-        if began is None and left < most:
-            began = now
+        if first is None and left < most:
+            first = now
+            began()
+        if not running():
+            raise NotDrained(f"{left} of {most} are left, and who took them has ended")
         if now > deadline:
             raise NotDrained(f"{left} of {most} are left after {longest_s:g} s")
         await asyncio.sleep(LOOK_EVERY_S)
-    return time.monotonic() - (began if began is not None else time.monotonic())
+    if first is None:
+        raise NotDrained(f"{most} were taken before anybody could look")
+    return time.monotonic() - first
 
 
-async def queue_drained(amqp_url: str, queue: str, *, most: int) -> float:
+async def queue_drained(
+    amqp_url: str, queue: str, *, most: int, running: Callable[[], bool], began: Callable[[], object]
+) -> float:
     """Return how long `queue` took from its first message to its last. Counted by the broker."""
     connection = await aio_pika.connect(amqp_url)
     async with connection:
@@ -43,7 +58,7 @@ async def queue_drained(amqp_url: str, queue: str, *, most: int) -> float:
             declared = await channel.declare_queue(queue, passive=True)
             return declared.declaration_result.message_count or 0
 
-        return await drained(waiting, most=most)
+        return await drained(waiting, most=most, running=running, began=began)
 
 
 async def purge(amqp_url: str, queue: str) -> None:

@@ -18,7 +18,9 @@ import sql
 
 async def main(arguments: argparse.Namespace) -> None:
     """Consume for ever."""
-    pool = await asyncpg.create_pool(arguments.inbox, max_size=arguments.prefetch) if arguments.inbox else None
+    pool = (
+        await asyncpg.create_pool(arguments.inbox, min_size=1, max_size=arguments.prefetch) if arguments.inbox else None
+    )
 
     async def handle(message: AbstractIncomingMessage) -> None:
         if pool is not None:

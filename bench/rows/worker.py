@@ -6,12 +6,14 @@ import asyncio
 import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from bench.bench import Bench
 from bench.data import Numbers
 from bench.measure.drain import delete, purge, queue_drained
+from bench.measure.usage import Used
 from bench.programs.empty_worker import EMPTY
 from bench.programs.run import program, timed
 from bench.results import Round, Row
@@ -106,12 +108,19 @@ def _publish(bench: Bench, numbers: Numbers) -> None:
 def _drain(
     bench: Bench, name: str, command: list[str], *, queue: str, count: int, env: dict[str, str], **also: int
 ) -> Round:
-    with (
-        bench.servers.process(name, command, ready=lambda _: True, env=env) as child,
-        bench.watch(worker=child.pid, **also) as used,
-    ):
-        seconds = asyncio.run(queue_drained(bench.servers.amqp_url, queue, most=count))
-    return bench.round(count / seconds, used, units=count)
+    used: list[Used] = []
+    with bench.servers.process(name, command, ready=lambda _: True, env=env) as child, ExitStack() as watching:
+        seconds = asyncio.run(
+            queue_drained(
+                bench.servers.amqp_url,
+                queue,
+                most=count,
+                running=lambda: child.process.poll() is None,
+                # Not from its start on: what that takes is told elsewhere.
+                began=lambda: used.append(watching.enter_context(bench.watch(worker=child.pid, **also))),
+            )
+        )
+    return bench.round(count / seconds, used[0], units=count)
 
 
 def _sample_mail(bench: Bench, numbers: Numbers) -> Path:
