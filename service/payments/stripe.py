@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from http import HTTPStatus
 from typing import Final
 
@@ -73,7 +74,7 @@ class StripeProvider:
             if in_parts:
                 fields["final_capture"] = "true" if final else "false"
             else:
-                await self._client.annotate(intent.id, claim(key, amount))
+                await self._client.annotate(intent.id, claim(intent, key, amount, now=time.time()))
             captured = await self._client.capture(
                 intent.id,
                 fields,

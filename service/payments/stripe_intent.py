@@ -23,6 +23,8 @@ _CLAIM: Final = "waybill_claim_"
 _MARK: Final = "waybill_capture_"
 # Names of metadata have at most 40 characters.
 _DIGEST_LENGTH: Final = 24
+# What has not captured by then never will: its attempt is given up, and another one may follow.
+_CLAIM_S: Final = 3600
 
 
 class _Multicapture(BaseModel):
@@ -83,9 +85,13 @@ class PaymentIntent(BaseModel):
         return multicapture is not None and multicapture.status == "available"
 
 
-def claim(key: str, amount: int) -> dict[str, str]:
-    """Return the metadata that says: a capture with this key is about to take `amount`, the only one there will be."""
-    return {_CLAIM + _digest(key): f"{amount} {key}"}
+def claim(intent: PaymentIntent, key: str, amount: int, *, now: float) -> dict[str, str]:
+    """Return the metadata that says: a capture with this key is about to take `amount`, the only one there will be.
+
+    Claims that were made an hour before `now` (Unix time, seconds) are withdrawn by it.
+    """
+    stale = {name: "" for name, value in _notes(intent, _CLAIM).items() if _last_number(value) < now - _CLAIM_S}
+    return stale | {_CLAIM + _digest(key): f"{amount} {key} {int(now)}"}
 
 
 def mark(key: str, amount: int) -> dict[str, str]:
@@ -114,23 +120,35 @@ def outcome(intent: PaymentIntent, key: str) -> Captured | Declined | None:
 
 
 def _of_succeeded(intent: PaymentIntent, key: str) -> Captured | Declined:
-    own = _CLAIM + _digest(key)
-    claims = {name: _amount(value) for name, value in intent.metadata.items() if name.startswith(_CLAIM)}
+    claims = {name: _first_number(value) for name, value in _notes(intent, _CLAIM).items()}
     if intent.amount_received is not None:
-        in_parts = sum(_amount(value) for name, value in intent.metadata.items() if name.startswith(_MARK))
+        in_parts = sum(map(_first_number, _notes(intent, _MARK).values()))
         claims = {name: amount for name, amount in claims.items() if amount == intent.amount_received - in_parts}
-    if own not in claims:
+    if _CLAIM + _digest(key) not in claims:
         return Declined("the PaymentIntent was captured, but not with this key")
     if len(claims) > 1:
-        # Two orders with one PaymentIntent, or a refused attempt before this one: a person has to look.
+        # Two orders with one PaymentIntent, or an attempt that was refused just before: a person has to look.
         log.error("stripe_capture_ambiguous", payment_intent=intent.id, idempotency_key=key)
         raise OutcomeUnknown("several captures claim the amount that was taken")
     return Captured(intent.reference)
 
 
-def _amount(value: str) -> int:
+def _notes(intent: PaymentIntent, prefix: str) -> dict[str, str]:
+    # An empty value is none: so metadata is removed.
+    return {name: value for name, value in intent.metadata.items() if value and name.startswith(prefix)}
+
+
+def _first_number(value: str) -> int:
+    return _number(value.partition(" ")[0])
+
+
+def _last_number(value: str) -> int:
+    return _number(value.rpartition(" ")[2])
+
+
+def _number(text: str) -> int:
     try:
-        return int(value.partition(" ")[0])
+        return int(text)
     except ValueError:
         raise OutcomeUnknown("somebody has changed what we left on the PaymentIntent") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from itertools import count
 
 import aiohttp
@@ -34,6 +34,11 @@ async def sandbox_subject(sandbox: Sandbox) -> AsyncIterator[Subject]:
         )
 
 
+def names(key: str, amount: int, notes: Iterable[str]) -> bool:
+    """Tell whether one of these notes says that the key was about to take the amount, or took it."""
+    return any(note == f"{amount} {key}" or note.rpartition(" ")[0] == f"{amount} {key}" for note in notes)
+
+
 @pytest.fixture
 async def localstripe_subject(localstripe: LocalStripe) -> AsyncIterator[Subject]:
     authorizations: list[str] = []
@@ -47,7 +52,7 @@ async def localstripe_subject(localstripe: LocalStripe) -> AsyncIterator[Subject
         return [
             amount
             for each, amount in taken.items()
-            if amount is not None and f"{amount} {key}" in localstripe.intent(each)["metadata"].values()
+            if amount is not None and names(key, amount, localstripe.intent(each)["metadata"].values())
         ]
 
     def listed(authorization: str, losses: set[str]) -> str:
@@ -89,7 +94,7 @@ async def documented_stripe_subject() -> AsyncIterator[Subject]:
             declining=canceled,
             never_answering=lambda: listed(way.held_back),
             unavailable_once=lambda: listed(way.out_of_service),
-            moved=lambda key: [each.amount for each in stripe.captures if f"{each.amount} {key}" in each.notes],
+            moved=lambda key: [each.amount for each in stripe.captures if names(key, each.amount, each.notes)],
         )
 
 

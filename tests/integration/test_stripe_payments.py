@@ -221,6 +221,24 @@ async def test_reconciliation_asks_stripe(
     assert len([line for line in way.passed if line.endswith("/capture")]) == 1
 
 
+async def test_an_attempt_that_stripe_answers_with_the_same_error_for_a_day_is_given_up(
+    documented: tuple[DocumentedStripe, Api], api_settings: Settings, pool: Pool
+) -> None:
+    stripe, api = documented
+    intent = stripe.authorize(TOTAL)
+    await stripe_order(pool, intent.id)
+    stripe.scripted["capture"] = [(500, b'{"error": {"type": "api_error"}}')] * 2
+    assert [(await api.complete("100001-1")).status for _ in range(2)] == [500, 500]
+    await pool.execute("UPDATE captures SET created_at = created_at - interval '2 hours'")
+    update = {"stripe_api_key": documented_stripe.API_KEY, "stripe_url": stripe.url}
+    async with open_providers(api_settings.model_copy(update=update)) as providers, pool.acquire() as connection:
+        [settlement] = await settle_pending(connection, providers=providers, timeout_s=10)
+    assert settlement.finding is Finding.GIVEN_UP
+    assert (await api.complete("100001-1")).status == 200
+    assert [each.amount for each in stripe.captures] == [TOTAL]
+    assert [row[1] for row in await captures(pool)] == ["DECLINED", "CAPTURED"]
+
+
 async def test_reconciliation_with_another_accounts_key_gives_nothing_up(
     stripe_api: Api, stripe_settings: Settings, pool: Pool, localstripe: LocalStripe, way: LossyWay
 ) -> None:

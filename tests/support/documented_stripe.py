@@ -146,7 +146,7 @@ def _annotate(intent: Intent, form: dict[str, str]) -> dict[str, str]:
         raise StripeError(400, "parameter_invalid_string_length", param="metadata")
     if len(intent.metadata | added) > MOST_METADATA:
         raise StripeError(400, "metadata_too_many_keys", param="metadata")
-    intent.metadata |= added
+    intent.metadata = {name: value for name, value in (intent.metadata | added).items() if value}
     return added
 
 

@@ -7,11 +7,19 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from service.payments import stripe_intent
 from service.payments.provider import Captured, Declined, OutcomeUnknown
-from service.payments.stripe_intent import PaymentIntent, claim, mark, outcome
+from service.payments.stripe_intent import PaymentIntent, mark, outcome
 
 OURS = "shipment:100001-1:capture:1"
 OTHER = "shipment:100001-2:capture:1"
+
+
+NOW = 1_800_000_000
+
+
+def claim(key: str, amount: int, *, now: float = NOW, on: PaymentIntent | None = None) -> dict[str, str]:
+    return stripe_intent.claim(on or intent(), key, amount, now=now)
 
 
 def intent(status: str = "requires_capture", *metadata: dict[str, str], **fields: Any) -> PaymentIntent:
@@ -64,6 +72,26 @@ def test_of_two_claims_that_fit_none_is_believed() -> None:
         with capture_logs() as logs, pytest.raises(OutcomeUnknown, match="several captures claim"):
             outcome(found, key)
         assert [(line["event"], line["log_level"]) for line in logs] == [("stripe_capture_ambiguous", "error")]
+
+
+def test_a_claim_withdraws_what_has_not_captured_in_an_hour() -> None:
+    given_up, under_way = claim(OTHER, 1000, now=NOW - 3601), claim("k", 1000, now=NOW - 3599)
+    found = intent("requires_capture", given_up, under_way, mark("k2", 1), {"waybill": "the shop's", "cart": "1"})
+    assert claim(OURS, 1000, on=found) == dict.fromkeys(given_up, "") | claim(OURS, 1000)
+
+
+def test_what_was_withdrawn_counts_no_more() -> None:
+    [name] = claim(OTHER, 1000)
+    assert outcome(intent("succeeded", {name: ""}, claim(OURS, 1000), amount_received=1000), OURS) == Captured("ch_1")
+    assert outcome(intent("succeeded", {name: ""}, amount_received=1000), OTHER) == Declined(
+        "the PaymentIntent was captured, but not with this key"
+    )
+
+
+def test_a_claim_that_somebody_has_changed_stops_the_next() -> None:
+    [name] = claim(OTHER, 1000)
+    with pytest.raises(OutcomeUnknown, match="somebody has changed"):
+        claim(OURS, 1000, on=intent("requires_capture", {name: "x"}))
 
 
 @pytest.mark.parametrize("changed", [mark(OTHER, 400), claim(OURS, 600)])
