@@ -1,4 +1,4 @@
-"""Run `waybill` and die by SIGKILL at a named step: `python -m tests.faults.failing --at STEP [--nth N] -- ARGUMENTS`.
+"""Run `waybill` and die by SIGKILL at a named step: `python -m tests.faults.failing --at STEP [OPTIONS] -- ARGUMENTS`.
 
 The step's place is wrapped from outside before the command starts, so that a fail point costs production nothing: it
 is not there. Where the named place no longer is, nothing starts and the exit code is 3.
@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -29,28 +29,29 @@ LAST_WORDS = "killed at"
 LOOK_AGAIN_S = 0.001
 
 # Called with what the watched function is called with.
-Tell = Callable[..., None]
+Tell = Callable[..., Awaitable[None]]
+Reached = Callable[[], Awaitable[None]]
 
 
 class NoSuchPlace(Exception):
     """The code no longer has the place that the table names."""
 
 
-def arm(step: Step, *, nth: int, reached: Callable[[], None]) -> None:
+def arm(step: Step, *, nth: int, reached: Reached) -> None:
     """Have `reached` called at the `nth` time that this process comes to the step. Raises `NoSuchPlace`."""
     times = 0
     armed = step.since is None
 
-    def begin(*_: Any, **__: Any) -> None:
+    async def begin(*_: Any, **__: Any) -> None:
         nonlocal armed
         armed = True
 
-    def count(*_: Any, **__: Any) -> None:
+    async def count(*_: Any, **__: Any) -> None:
         nonlocal times
         if armed:
             times += 1
             if times == nth:
-                reached()
+                await reached()
 
     if step.since is not None:
         _watch(step.since, "after", begin)
@@ -108,19 +109,19 @@ def _telling(when: When, tell: Tell) -> Callable[[Any], Any]:
         if inspect.isasyncgenfunction(original):
 
             async def rows(*args: Any, **kwargs: Any) -> Any:
-                before(*args, **kwargs)
+                await before(*args, **kwargs)
                 async for row in original(*args, **kwargs):
                     yield row
-                after(*args, **kwargs)
+                await after(*args, **kwargs)
 
             return rows
         if not inspect.iscoroutinefunction(original):
             raise NoSuchPlace(f"{original!r} is no longer a coroutine function")
 
         async def called(*args: Any, **kwargs: Any) -> Any:
-            before(*args, **kwargs)
+            await before(*args, **kwargs)
             result = await original(*args, **kwargs)
-            after(*args, **kwargs)
+            await after(*args, **kwargs)
             return result
 
         return called
@@ -152,7 +153,7 @@ class _Wrapped:
 def _watch_commit(query: Query, when: When, tell: Tell) -> None:
     transactions: set[Any] = set()
 
-    def note(connection: Any, **_: Any) -> None:
+    async def note(connection: Any, **_: Any) -> None:
         if connection.is_in_transaction():
             # What a pool hands out stands for the connection that the driver commits on.
             transactions.add(getattr(connection, "_con", connection))
@@ -164,10 +165,10 @@ def _watch_commit(query: Query, when: When, tell: Tell) -> None:
             if verb in {"COMMIT", "ROLLBACK"}:
                 transactions.discard(connection)
             if ours and when == "before":
-                tell()
+                await tell()
             result = await execute(connection, statement, *args, **kwargs)
             if ours and when == "after":
-                tell()
+                await tell()
             return result
 
         return called
@@ -191,20 +192,22 @@ def _let_gather(number: int) -> None:
     _replace(owner, name, gathering)
 
 
-def _nothing(*_: Any, **__: Any) -> None:
+async def _nothing(*_: Any, **__: Any) -> None:
     pass
 
 
-def _die(name: str) -> None:
+async def _die(name: str, *, linger_s: float) -> None:
+    if linger_s:
+        await asyncio.sleep(linger_s)
     # Not through a stream, whose buffer would die with us.
     os.write(2, f"{LAST_WORDS} {name}\n".encode())
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(name: str, *, nth: int, arguments: Sequence[str]) -> None:
+def run(name: str, *, nth: int, linger_s: float, arguments: Sequence[str]) -> None:
     """Run `waybill *arguments`, killed at the step. Ends like the command, or with 3 if the step is not in the code."""
     try:
-        arm(STEPS[name], nth=nth, reached=functools.partial(_die, name))
+        arm(STEPS[name], nth=nth, reached=functools.partial(_die, name, linger_s=linger_s))
     except (KeyError, NoSuchPlace) as error:
         sys.stderr.write(f"no such step: {name}: {error}\n")
         raise SystemExit(NO_SUCH_PLACE) from error
@@ -217,9 +220,12 @@ def launch(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(prog="python -m tests.faults.failing")
     parser.add_argument("--at", required=True, metavar="STEP")
     parser.add_argument("--nth", type=int, default=1)
+    # What is done at the step waits so long, and the rest of the process goes on: an answer that does not wait for what
+    # it depends on then goes out.
+    parser.add_argument("--linger", type=float, default=0, metavar="SECONDS")
     parser.add_argument("arguments", nargs="+", help="of waybill, after --")
     given = parser.parse_args(arguments)
-    run(given.at, nth=given.nth, arguments=given.arguments)
+    run(given.at, nth=given.nth, linger_s=given.linger, arguments=given.arguments)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tests.support.order_api import Caller
 from tests.support.processes import Process, free_port
 
 KILLED = -9
+LINGER_S = 0.05
 # The window that the guarantees name: accepted by the mail server, not committed by us.
 MAILED_TWICE = frozenset({"email.sent", "email.uncommitted"})
 
@@ -33,17 +34,24 @@ def steps_of(scenario: str) -> list[str]:
     return found
 
 
-def start_failing(stack: Stack, step: str, *arguments: str, nth: int = 1, **start: Any) -> Process:
-    """Start `waybill *arguments`, to die when it comes to the step for the `nth` time."""
-    launcher = ("-m", failing.__spec__.name, "--at", step, "--nth", str(nth), "--")
+def start_failing(stack: Stack, step: str, *arguments: str, nth: int = 1, linger_s: float = 0, **start: Any) -> Process:
+    """Start `waybill *arguments`, to die when it comes to the step for the `nth` time.
+
+    `linger_s`: what else the process does goes on for so long before it dies.
+    """
+    launcher = ("-m", failing.__spec__.name, "--at", step, "--nth", str(nth), "--linger", str(linger_s), "--")
     start.setdefault("settings", stack.settings)
     return stack.processes.start(*launcher, *arguments, program=sys.executable, **start)
 
 
-async def failing_api(stack: Stack, step: str, *, nth: int = 1) -> tuple[Process, str]:
-    """Start an API process that dies at the step, to which only those calls go that name its URL; return both."""
+async def failing_api(stack: Stack, step: str, *, nth: int = 1, callers: int = 1) -> tuple[Process, str]:
+    """Start an API process that dies at the step, to which only those calls go that name its URL; return both.
+
+    Where several callers repeat, it lingers too: the two are other ways of meeting the same step.
+    """
     port = free_port()
-    process = start_failing(stack, step, "api", "--port", str(port), nth=nth)
+    linger_s = LINGER_S if callers > 1 else 0
+    process = start_failing(stack, step, "api", "--port", str(port), nth=nth, linger_s=linger_s)
     url = f"http://127.0.0.1:{port}"
     await process.wait_until_ready(f"{url}/readyz")
     return process, url
@@ -71,7 +79,12 @@ async def repeat(stack: Stack, number: str, *, callers: int) -> None:
 
 def told(callers: int) -> str:
     """Return what a row says of the retries."""
-    return "the caller repeats" if callers == 1 else f"{callers} callers repeat at once"
+    return "the caller repeats" if callers == 1 else f"the rest goes on a while; {callers} callers repeat at once"
+
+
+def restarted(what: str, linger_s: float) -> str:
+    """Return what a row says of the restart."""
+    return f"the rest goes on a while; {what}" if linger_s else what
 
 
 async def standing(stack: Stack, number: str) -> tuple[str, list[str], int]:
@@ -101,6 +114,13 @@ async def complete_all(stack: Stack, numbers: Sequence[str]) -> None:
     """Complete shipments without any fault."""
     calls = await asyncio.gather(*(stack.complete(number) for number in numbers))
     assert all(call.told is Told.SHIPPED for call in calls), calls
+
+
+async def pay_otherwise(stack: Stack, number: str) -> None:
+    """Give the shipment's order an authorization that is good for its amount."""
+    await stack.pool.execute(
+        "UPDATE orders SET payment_authorization = 'sandbox:ok' WHERE order_number = $1", number.rpartition("-")[0]
+    )
 
 
 async def order_caller(stack: Stack, url: str = "") -> Caller:

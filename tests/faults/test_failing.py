@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -29,10 +30,14 @@ def unwrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+async def noted(where: list[str], when: str) -> None:
+    where.append(when)
+
+
 @pytest.mark.usefixtures("unwrapped")
 @pytest.mark.parametrize("name", STEPS)
 def test_every_step_is_a_place_in_the_code(name: str) -> None:
-    failing.arm(STEPS[name], nth=1, reached=lambda: None)
+    failing.arm(STEPS[name], nth=1, reached=failing._nothing)
 
 
 @pytest.mark.usefixtures("unwrapped")
@@ -53,9 +58,9 @@ def test_every_step_is_a_place_in_the_code(name: str) -> None:
 )
 def test_a_place_that_is_gone_is_refused(place: Place) -> None:
     with pytest.raises(failing.NoSuchPlace):
-        failing.arm(Step("api", "before", place, "gone"), nth=1, reached=lambda: None)
+        failing.arm(Step("api", "before", place, "gone"), nth=1, reached=failing._nothing)
     with pytest.raises(failing.NoSuchPlace):
-        failing.arm(Step("api", "before", REAL, "there", since=place), nth=1, reached=lambda: None)
+        failing.arm(Step("api", "before", REAL, "there", since=place), nth=1, reached=failing._nothing)
 
 
 @pytest.mark.parametrize("forked", [False, True], ids=["started", "forked"])
@@ -109,8 +114,8 @@ async def test_only_the_nth_time_counts(open_forks: OpenStack) -> None:
 @pytest.mark.usefixtures("unwrapped")
 async def test_a_commit_is_that_of_the_querys_own_transaction(pool: asyncpg.Pool[Any]) -> None:
     commits: list[str] = []
-    failing.arm(Step("api", "before", Commit(REAL), "before"), nth=1, reached=lambda: commits.append("before"))
-    failing.arm(Step("api", "after", Commit(REAL), "after"), nth=1, reached=lambda: commits.append("after"))
+    for when in ("before", "after"):
+        failing.arm(Step("api", when, Commit(REAL), when), nth=1, reached=partial(noted, commits, when))
 
     async def look(connection: Any) -> None:
         await sql.queries(REAL.file).lock_order(connection, order_number="none")
@@ -141,7 +146,7 @@ async def test_rows_are_told_of_once_all_are_read(pool: asyncpg.Pool[Any]) -> No
     reached: list[str] = []
     lines = Query("creation", "order_lines")
     for when in ("before", "after"):
-        failing.arm(Step("api", when, lines, when), nth=1, reached=lambda when=when: reached.append(when))
+        failing.arm(Step("api", when, lines, when), nth=1, reached=partial(noted, reached, when))
     rows = sql.queries(lines.file).order_lines(pool, order_id=0)
     assert reached == []
     assert [row async for row in rows] == []

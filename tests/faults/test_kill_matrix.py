@@ -17,6 +17,7 @@ from consumers.registry import CONSUMERS
 from tests.faults.conftest import OpenStack
 from tests.faults.kill_steps import STEPS
 from tests.faults.killing import (
+    LINGER_S,
     MAILED_TWICE,
     complete_all,
     died,
@@ -25,7 +26,9 @@ from tests.faults.killing import (
     handle_all,
     judge,
     order_caller,
+    pay_otherwise,
     repeat,
+    restarted,
     standing,
     start_failing,
     steps_of,
@@ -76,7 +79,7 @@ async def test_a_completion(open_forks: OpenStack, callers: int) -> None:
         for step in steps_of("complete") * repetitions(1, 10):
             [number] = await stack.order()
             shipments[step].append(number)
-            process, url = await failing_api(stack, step)
+            process, url = await failing_api(stack, step, callers=callers)
             call = await stack.complete(number, url=url)
             await died(process, step)
             assert call.status == (200 if step == "complete.done" else None), step
@@ -101,11 +104,12 @@ async def test_three_completions_in_one_group(open_forks: OpenStack, callers: in
             shipments[step] += numbers
             for number in numbers:
                 await healthy.ok("PUT", "/capture", {"shipment": number})
-            process, url = await failing_api(stack, step)
+            process, url = await failing_api(stack, step, callers=callers)
             calls = await asyncio.gather(*(stack.complete(number, url=url) for number in numbers))
             await died(process, step)
-            answers = Counter(call.status for call in calls)
-            assert answers == ({200: 1, None: 2} if step == "group.answered" else {None: 3}), step
+            answered = sum(call.status == 200 for call in calls)
+            # Where the rest of the process goes on, the other two may be answered as well.
+            assert answered in ({1, callers, 2 * callers - 1} if step == "group.answered" else {0}), step
             status = "SHIPPED" if step in GROUPS_DONE else "RELEASED"
             assert [await standing(stack, number) for number in numbers] == [(status, ["CAPTURED"], 1)] * 3, step
             await asyncio.gather(*(repeat(stack, number, callers=callers) for number in numbers))
@@ -122,7 +126,7 @@ async def test_a_refused_completion(open_forks: OpenStack, callers: int) -> None
         for step in steps_of("decline") * repetitions(1, 10):
             [number] = await stack.order(authorization="sandbox:decline")
             shipments[step].append(number)
-            process, url = await failing_api(stack, step)
+            process, url = await failing_api(stack, step, callers=callers)
             call = await stack.complete(number, url=url)
             await died(process, step)
             assert call.status == (500 if step == "decline.done" else None), step
@@ -133,9 +137,7 @@ async def test_a_refused_completion(open_forks: OpenStack, callers: int) -> None
             status, states, money = await standing(stack, number)
             assert (status, set(states), money) == ("RELEASED", {"DECLINED"}, 0), step
             # The customer pays otherwise.
-            await stack.pool.execute(
-                "UPDATE orders SET payment_authorization = 'sandbox:ok' WHERE order_number = $1", number[:-2]
-            )
+            await pay_otherwise(stack, number)
             await repeat(stack, number, callers=callers)
             assert await standing(stack, number) == ("SHIPPED", [*states, "CAPTURED"], 1), step
         await handle_all(stack)
@@ -166,14 +168,15 @@ async def test_an_order_sent_in(open_forks: OpenStack) -> None:
     judge(ledgers, shipments, retried="the caller repeats twice at once")
 
 
-async def test_a_relay(open_forks: OpenStack) -> None:
+@pytest.mark.parametrize("linger_s", [0, LINGER_S])
+async def test_a_relay(open_forks: OpenStack, linger_s: float) -> None:
     shipments: Shipments = defaultdict(list)
     async with open_forks(relays=0, workers=1) as stack:
         for step in steps_of("relay") * repetitions(1, 10):
             numbers = await stack.order(3)
             shipments[step] += numbers
             await complete_all(stack, numbers)
-            await died(start_failing(stack, step, "relay"), step)
+            await died(start_failing(stack, step, "relay", linger_s=linger_s), step)
             left = await stack.pool.fetchval("SELECT count(*) FROM outbox")
             assert left == (0 if step == "relay.committed" else 3), step
             relay = await stack.start_relay()
@@ -186,7 +189,7 @@ async def test_a_relay(open_forks: OpenStack) -> None:
         published_before = step not in {"relay.claimed", "relay.committed"}
         if step != "relay.published":  # only the first of the three is known to have been taken
             assert {copies[event_id] for event_id in ids} == {2 if published_before else 1}, step
-    judge(ledgers, shipments, retried="a relay starts again", each=3)
+    judge(ledgers, shipments, retried=restarted("a relay starts again", linger_s), each=3)
 
 
 # Per step: the mails and the inbox rows that the kill leaves behind, and whether the broker has the message still.
@@ -202,7 +205,8 @@ MAILING = {
 }
 
 
-async def test_a_mail_worker(open_forks: OpenStack) -> None:
+@pytest.mark.parametrize("linger_s", [0, LINGER_S])
+async def test_a_mail_worker(open_forks: OpenStack, linger_s: float) -> None:
     shipments: Shipments = defaultdict(list)
     async with open_forks(workers=0) as stack:
         for step in steps_of("email") * repetitions(1, 10):
@@ -210,7 +214,7 @@ async def test_a_mail_worker(open_forks: OpenStack) -> None:
             shipments[step].append(number)
             await complete_all(stack, [number])
             mails_before = len(stack.smtp.messages)
-            await died(start_failing(stack, step, "worker", "email"), step)
+            await died(start_failing(stack, step, "worker", "email", linger_s=linger_s), step)
             mails, rows, waiting = MAILING[step]
             assert len(stack.smtp.messages) == mails_before + mails, step
             assert await handled(stack, number) == rows, step
@@ -220,7 +224,7 @@ async def test_a_mail_worker(open_forks: OpenStack) -> None:
             await stopped(worker)
             assert len(stack.smtp.messages) == mails_before + 1 + (step in MAILED_TWICE), step
         ledgers = await stack.ledgers()
-    judge(ledgers, shipments, retried="a worker starts again")
+    judge(ledgers, shipments, retried=restarted("a worker starts again", linger_s))
 
 
 @pytest.mark.parametrize(
@@ -279,6 +283,7 @@ FANNING_OUT = {
     "webhooks.fanned-out": (0, 0),
     "webhooks.uncommitted": (0, 0),
     "webhooks.committed": (1, None),
+    "webhooks.acknowledged": (1, None),
     "webhooks.leased": (1, 0),
     "webhooks.answered": (1, 1),
     "webhooks.recorded": (1, 1),
@@ -350,12 +355,8 @@ async def test_a_reconciliation(open_forks: OpenStack) -> None:
     shipments: Shipments = defaultdict(list)
     async with open_forks(relays=0, workers=0) as stack:
         for step in steps_of("reconcile") * repetitions(1, 10):
-            [number] = await stack.order()
+            number = await left_open(stack, "complete.taken", "sandbox:ok")
             shipments[step].append(number)
-            process, url = await failing_api(stack, "complete.taken")
-            assert (await stack.complete(number, url=url)).status is None
-            await died(process, "complete.taken")
-            await stack.pool.execute("UPDATE captures SET created_at = created_at - interval '1 hour'")
             await died(start_failing(stack, step, "reconcile"), step)
             written = step == "reconcile.committed"
             assert await standing(stack, number) == ("RELEASED", ["CAPTURED" if written else "PENDING"], 1), step
@@ -368,6 +369,25 @@ async def test_a_reconciliation(open_forks: OpenStack) -> None:
         await handle_all(stack)
         ledgers = await stack.ledgers()
     judge(ledgers, shipments, retried="the operator repeats the command, the caller the call")
+
+
+async def test_a_reconciliation_of_refused_captures(open_forks: OpenStack) -> None:
+    shipments: Shipments = defaultdict(list)
+    async with open_forks(relays=0, workers=0) as stack:
+        for step in steps_of("reconcile-declined") * repetitions(1, 10):
+            number = await left_open(stack, "decline.answered", "sandbox:decline")
+            shipments[step].append(number)
+            await died(start_failing(stack, step, "reconcile"), step)
+            written = step == "reconcile-declined.committed"
+            assert await standing(stack, number) == ("RELEASED", ["DECLINED" if written else "PENDING"], 0), step
+            await reconcile(stack)
+            assert await standing(stack, number) == ("RELEASED", ["DECLINED"], 0), step
+            await pay_otherwise(stack, number)
+            await repeat(stack, number, callers=1)
+            assert await standing(stack, number) == ("SHIPPED", ["DECLINED", "CAPTURED"], 1), step
+        await handle_all(stack)
+        ledgers = await stack.ledgers()
+    judge(ledgers, shipments, retried="the operator repeats the command, the customer pays otherwise")
 
 
 async def test_an_import_of_orders(open_forks: OpenStack, tmp_path: Path) -> None:
@@ -406,7 +426,7 @@ def test_every_step_is_one_of_a_scenario() -> None:
         "dead-replay",
         "webhooks",
     }
-    here |= {"order-intake", "reconcile", "import"}
+    here |= {"order-intake", "reconcile", "reconcile-declined", "import"}
     stripe = {"stripe"}
     order_api = {"create", "create-declined", "create-unpaid", "put", "capture", "release", "cancel"}
     assert {step.partition(".")[0] for step in STEPS} == here | stripe | order_api
@@ -460,3 +480,13 @@ async def intake_worker(stack: Stack) -> Process:
 async def reconcile(stack: Stack) -> None:
     process = stack.processes.start("reconcile", settings=stack.settings)
     assert await process.wait_for_exit() == 0, process.output()
+
+
+async def left_open(stack: Stack, step: str, authorization: str) -> str:
+    """Have a caller's API die at the step, long ago; return the shipment, whose capture is PENDING since."""
+    [number] = await stack.order(authorization=authorization)
+    process, url = await failing_api(stack, step)
+    assert (await stack.complete(number, url=url)).status is None
+    await died(process, step)
+    await stack.pool.execute("UPDATE captures SET created_at = created_at - interval '1 hour' WHERE state = 'PENDING'")
+    return number

@@ -17,6 +17,7 @@ from tests.faults.killing import (
     handle_all,
     judge,
     order_caller,
+    pay_otherwise,
     standing,
     steps_of,
     taken,
@@ -89,7 +90,7 @@ async def test_a_call(open_forks: OpenStack, scenario: str, callers: int) -> Non
             sent = with_key(request, keyed=step in KEYS or bool((n + callers) % 2))
             await prepare(stack, order, sent)
 
-            process, url = await failing_api(stack, step)
+            process, url = await failing_api(stack, step, callers=callers)
             answer = await finished(sent.send(await order_caller(stack, url), order))
             await died(process, step)
             assert (answer is not None) == (step in ANSWERED), step
@@ -99,7 +100,7 @@ async def test_a_call(open_forks: OpenStack, scenario: str, callers: int) -> Non
             answers = await asyncio.gather(*(sent.send(healthy, order) for _ in range(callers)))
             if scenario == "create-declined":
                 assert {(each.status, each.body["status"]) for each in answers} == {(200, "no")}, (step, answers)
-                await pay_otherwise(stack, order)
+                await pay_otherwise(stack, number)
                 answers = await asyncio.gather(*(sent.send(healthy, order) for _ in range(callers)))
             assert {(each.status, each.body["status"]) for each in answers} == {(200, "ok")}, (step, answers)
             assert {each.body["shipment"] for each in answers} == {number}, step
@@ -127,7 +128,7 @@ async def test_a_removal(open_forks: OpenStack, callers: int) -> None:
             order = str(500001 + n)
             removed.add(f"{order}-1")
             await prepare(stack, order, removal)
-            process, url = await failing_api(stack, step)
+            process, url = await failing_api(stack, step, callers=callers)
             assert await finished(removal.send(await order_caller(stack, url), order)) is None
             await died(process, step)
             done = step == "cancel.committed"
@@ -156,10 +157,6 @@ async def prepare(stack: Stack, order: str, request: Request) -> None:
     if request.made:
         pieces = {"43243": 10 if request.method == "DELETE" else 1}
         await insert_shipment(stack.pool, row, quantities=pieces, status=request.made)
-
-
-async def pay_otherwise(stack: Stack, order: str) -> None:
-    await stack.pool.execute("UPDATE orders SET payment_authorization = 'sandbox:ok' WHERE order_number = $1", order)
 
 
 async def ship(caller: Caller, number: str) -> None:

@@ -39,7 +39,7 @@ async def test_a_completion_paid_at_stripe(open_forks: OpenStack, localstripe: L
             [number] = await stack.order()
             shipments[step].append(number)
             intents[number] = await pay_at_stripe(stack, localstripe, number)
-            process, url = await failing_api(stack, step)
+            process, url = await failing_api(stack, step, callers=callers)
             assert (await stack.complete(number, url=url)).status is None, step
             await died(process, step)
             assert await asyncio.to_thread(localstripe.taken, intents[number]) in TAKEN.get(step, PAID), step
