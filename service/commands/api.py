@@ -22,6 +22,10 @@ log = structlog.get_logger()
 # trying for ever would only hide it.
 SHORTEST_RUN_S = 5.0
 
+# A connection without a request, or with half of one, is closed then. Longer than load balancers keep theirs, so that
+# none is closed under a request that is on its way.
+IDLE_CONNECTION_S = 75.0
+
 
 def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on; default WAYBILL_HOST.")] = None,
@@ -60,6 +64,7 @@ def serve(settings: Settings, *, share_port: bool) -> None:
         # A caller that hangs up must not stop a payment half way.
         handler_cancellation=False,
         shutdown_timeout=settings.shutdown_timeout_s,
+        keepalive_timeout=IDLE_CONNECTION_S,
         access_log=None,
         print=lambda *_: None,
     )
