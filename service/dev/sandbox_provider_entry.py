@@ -33,7 +33,7 @@ class Entry(BaseModel):
 
     def as_answer(self) -> dict[str, str]:
         """Return what the client is told."""
-        answer = {"status": self.status, "id": self.id}
+        answer = {"status": self.status, "id": self.id, "idempotency_key": self.idempotency_key}
         return answer | {"reason": self.reason} if self.status == "declined" else answer
 
     def as_ledger_row(self) -> dict[str, Any]:

@@ -17,12 +17,17 @@ from service.payments.provider import Captured, Declined, OutcomeUnknown, Provid
 log = structlog.get_logger()
 
 
-class _CapturedAnswer(BaseModel):
+class _Answer(BaseModel):
+    # Which capture it is about; where it says so, that is compared.
+    idempotency_key: str | None = None
+
+
+class _CapturedAnswer(_Answer):
     status: Literal["captured"]
     id: Annotated[str, Field(min_length=1, max_length=255)]
 
 
-class _DeclinedAnswer(BaseModel):
+class _DeclinedAnswer(_Answer):
     status: Literal["declined"]
     reason: str = ""
 
@@ -56,7 +61,7 @@ class SandboxProvider:
                 # We asked for something that the provider does not understand, or for two things with one key.
                 log.error("capture_request_refused", idempotency_key=idempotency_key, status=status)
             raise OutcomeUnknown(f"capture answered {status}")
-        return _decision(answer)
+        return _decision(answer, idempotency_key)
 
     async def find(self, idempotency_key: str, *, authorization: str) -> Captured | Declined | None:
         """See `PaymentProvider.find`. The sandbox knows the authorization by the key."""
@@ -66,7 +71,7 @@ class SandboxProvider:
             return None
         if status != HTTPStatus.OK:
             raise OutcomeUnknown(f"find answered {status}")
-        return _decision(answer)
+        return _decision(answer, idempotency_key)
 
     async def _exchange(
         self, method: str, url: URL, *, json: object = None, headers: dict[str, str] | None = None
@@ -77,12 +82,14 @@ class SandboxProvider:
         return status, answer
 
 
-def _decision(answer: bytes) -> Captured | Declined:
+def _decision(answer: bytes, idempotency_key: str) -> Captured | Declined:
     try:
         decision = _DECISION.validate_json(answer)
     except ValidationError:
         # Without the chained exception, which quotes the answer.
         raise OutcomeUnknown("the answer is none that we know") from None
+    if decision.idempotency_key not in {None, idempotency_key}:
+        raise OutcomeUnknown("the answer is about another capture")
     if isinstance(decision, _CapturedAnswer):
         return Captured(reference=decision.id)
     return Declined(reason=decision.reason)

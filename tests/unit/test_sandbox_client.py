@@ -79,6 +79,7 @@ def response(status: int, body: bytes, *headers: str) -> bytes:
         (b'{"status":"captured","id":"cap_1","more":1}', Captured("cap_1")),
         (b'{"status":"declined","id":"cap_1","reason":"no funds"}', Declined("no funds")),
         (b'{"status":"declined"}', Declined("")),
+        (b'{"status":"captured","id":"cap_1","idempotency_key":"k"}', Captured("cap_1")),
     ],
 )
 async def test_a_clear_answer_is_an_answer(call: Call, body: bytes, result: object) -> None:
@@ -108,6 +109,8 @@ async def test_a_clear_answer_is_an_answer(call: Call, body: bytes, result: obje
         response(200, b'{"status":"captured","id":7}'),
         response(200, b'{"status":"captured","id":"' + b"x" * 256 + b'"}'),
         response(200, b'{"status":"unknown"}'),
+        response(200, b'{"status":"captured","id":"cap_1","idempotency_key":"another"}'),
+        response(200, b'{"status":"declined","id":"cap_1","idempotency_key":"another"}'),
         response(202, b'{"status":"captured","id":"cap_1"}'),
         response(302, b"", "Location: /elsewhere"),
         response(404, b'{"status":"captured","id":"cap_1"}'),
