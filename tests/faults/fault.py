@@ -63,7 +63,8 @@ Strike = Callable[[Rig], AbstractAsyncContextManager[None]]
 class Fault:
     """What happens, how the system shows it, and what it may cost.
 
-    `strike` is a context: the fault lasts as long as it. `amid`: completions are under way when it begins.
+    `strike` is a context: the fault lasts as long as it. `amid`: completions are under way when it begins. `ready` is
+    what `/readyz` answers meanwhile; None: not asked. `probed`: the API processes can be asked at all.
     `logged` names, by process, lines of which at least one tells of it. `statuses` are the answers that callers may get
     meanwhile.
     """
@@ -75,6 +76,7 @@ class Fault:
     authorization: str = "sandbox:ok"
     callers: int = 4
     ready: int | None = 200
+    probed: bool = True
     statuses: Collection[int | None] = (200, 500, 503)
     logged: Mapping[str, Collection[str]] = field(default_factory=dict)
     mails_may_repeat: bool = False

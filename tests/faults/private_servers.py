@@ -45,6 +45,11 @@ class PrivatePostgres:
     def __init__(self, children: Children, folder: Path) -> None:
         self._children, self._folder = children, folder
         self.admin_url = start_postgres(children, folder)
+        # A server that is killed leaves segments of the usual kind behind for ever.
+        with (folder / "cluster" / "postgresql.conf").open("a") as configuration:
+            configuration.write("dynamic_shared_memory_type = mmap\n")
+        self.stop()
+        self.start()
         ensure_database(children, self.admin_url, DATABASE)
         self.url = urlunsplit(urlsplit(self.admin_url)._replace(path=f"/{DATABASE}"))
         if apply_migrations(self.url):
@@ -146,6 +151,10 @@ class PrivateBroker:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def output(self) -> str:
+        """Return what the node has written to its log since its start."""
+        return self._child.output()
 
     def raise_memory_alarm(self) -> None:
         self.control("set_vm_memory_high_watermark", "absolute", "1")

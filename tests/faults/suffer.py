@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+
+import pytest
 
 from tests.faults.books import Told
 from tests.faults.fault import Fault, Rig, answer_deadline_s
@@ -19,6 +22,14 @@ from tests.support.waiting import until
 TOLD = {Told.SHIPPED, Told.ALREADY}
 # A line for each call and for each attempt to come back, and no more.
 MOST_LINES = 80
+
+
+async def suffer_all(rig: Rig, faults: Sequence[Fault], subtests: pytest.Subtests) -> None:
+    """Suffer one fault after the other, each a subtest; `FAULTS_ONLY` in the environment is a part of their names."""
+    for fault in faults:
+        if os.environ.get("FAULTS_ONLY", "") in fault.name:
+            with subtests.test(msg=fault.name):
+                await suffer(rig, fault)
 
 
 async def suffer(rig: Rig, fault: Fault) -> None:
@@ -64,7 +75,8 @@ async def _once(rig: Rig, fault: Fault) -> list[str]:
             await _capturing(stack, under_way[: fault.callers // 2])
         async with fault.strike(rig):
             calls += call(later if fault.amid else under_way + later)
-            await _probe(stack, fault)
+            if fault.probed:
+                await _probe(stack, fault)
             await asyncio.wait(calls)
     statuses = {each.status for each in stack.calls[first:]}
     assert statuses <= set(fault.statuses), f"answered {statuses}"

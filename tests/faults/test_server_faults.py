@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,19 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 
+from service.dev.servers_rabbitmq import find_server
 from service.settings import Settings
+from tests.faults.broker_faults import BROKER_FAULTS
 from tests.faults.database_faults import APPLICATION, DATABASE_FAULTS
-from tests.faults.fault import IMPATIENT, Fault, Rig
-from tests.faults.private_servers import PrivatePostgres, open_postgres
+from tests.faults.fault import IMPATIENT, Rig
+from tests.faults.private_servers import PrivatePostgres, open_broker, open_postgres
+from tests.faults.process_faults import PROCESS_FAULTS
 from tests.faults.stack import open_stack
-from tests.faults.suffer import suffer
+from tests.faults.suffer import suffer_all
 from tests.support.processes import Processes
 from tests.support.smtp_sink import SmtpSink
 
 pytestmark = pytest.mark.timeout(1200)
-
-ONLY = os.environ.get("FAULTS_ONLY", "")
 
 
 @asynccontextmanager
@@ -44,13 +44,6 @@ def as_application(url: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{APPLICATION}:{parts.password}@{parts.hostname}:{parts.port}"))
 
 
-async def suffer_all(rig: Rig, faults: Sequence[Fault], subtests: pytest.Subtests) -> None:
-    for fault in faults:
-        if ONLY in fault.name:
-            with subtests.test(msg=fault.name):
-                await suffer(rig, fault)
-
-
 async def test_the_database(
     processes: Processes, amqp_url: str, smtp: SmtpSink, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
@@ -61,4 +54,20 @@ async def test_the_database(
             open_stack(processes, settings, pool=admin, smtp=smtp, folder=tmp_path, **IMPATIENT) as stack,
         ):
             await suffer_all(Rig(stack, postgres=postgres), DATABASE_FAULTS, subtests)
+        processes.close()
+
+
+@pytest.mark.skipif(find_server() is None, reason="stopping a broker takes an installed rabbitmq-server of our own")
+async def test_the_broker(
+    processes: Processes,
+    database_url: str,
+    pool: asyncpg.Pool[Any],
+    smtp: SmtpSink,
+    tmp_path: Path,
+    subtests: pytest.Subtests,
+) -> None:
+    with open_broker() as broker:
+        settings = Settings(database_url=database_url, amqp_url=f"{broker.amqp_url}?heartbeat=2")
+        async with open_stack(processes, settings, pool=pool, smtp=smtp, folder=tmp_path, apis=2, **IMPATIENT) as stack:
+            await suffer_all(Rig(stack, broker=broker), BROKER_FAULTS + PROCESS_FAULTS, subtests)
         processes.close()
