@@ -36,7 +36,7 @@ class EventType(StrEnum):
 
 
 def _utc_milliseconds(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 UtcTime = Annotated[datetime, PlainSerializer(_utc_milliseconds, return_type=str, when_used="json")]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
-from weakref import WeakValueDictionary
 
 import asyncpg
 from aiohttp import web
@@ -19,6 +18,14 @@ from service.settings import Settings
 from service.wiring import PooledConnection, borrow_connection, check_migrated, open_pool
 
 
+@dataclass(slots=True)
+class _Turn:
+    """Who has come for a name: one works, the others wait for the lock."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    callers: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Turns:
     """Lets one caller at a time work on a shipment within this process.
@@ -27,18 +34,25 @@ class Turns:
     single impatient partner could drain the pool. The row lock stays what makes it right; this keeps it cheap.
     """
 
-    _locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+    _turns: dict[str, _Turn] = field(default_factory=dict)
 
     @asynccontextmanager
     async def hold(self, name: str, *, timeout_s: float) -> AsyncIterator[None]:
         """Wait for the turn of `name`. Raises `TimeoutError` after `timeout_s`."""
-        lock = self._locks.setdefault(name, asyncio.Lock())
-        async with asyncio.timeout(timeout_s):
-            await lock.acquire()
+        turn = self._turns.setdefault(name, _Turn())
+        turn.callers += 1
         try:
-            yield
+            # Nearly everybody is alone and pays for no timer.
+            async with asyncio.timeout(timeout_s) if turn.callers > 1 else nullcontext():
+                await turn.lock.acquire()
+            try:
+                yield
+            finally:
+                turn.lock.release()
         finally:
-            lock.release()
+            turn.callers -= 1
+            if turn.callers == 0:
+                del self._turns[name]
 
 
 @dataclass(frozen=True, slots=True)
