@@ -19,7 +19,7 @@ from service.shipping.complete_shipment import MOST_ROUNDS
 from service.shipping.creation import Created, Creation, begin, confirm
 from service.shipping.errors import CaptureDeclined, CaptureFailed
 from service.shipping.selection import Selection
-from service.shipping.shipment import ShipmentStatus
+from service.shipping.shipment import OrderStatus, ShipmentStatus, check_order_ships
 from sql import Connection, queries
 
 log = structlog.get_logger()
@@ -95,4 +95,9 @@ async def _lock_begun(connection: Connection, shipment_number: str, selection: S
     # After a refusal it may hold nothing any more, or the pieces of another creation that went on with its number.
     if contents["selection"] != dict(selection):
         raise _TakenOver
+    # It may have been put on hold since (a). The capture stays PENDING, because somebody else may have sent it: the
+    # same request after the hold goes on with it, or `waybill reconcile` ends it.
+    check_order_ships(
+        order_status=OrderStatus(locked["order_status"]), waiting_for_payment=locked["waiting_for_payment"]
+    )
     return int(locked["shipment_id"])

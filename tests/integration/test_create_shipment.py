@@ -14,6 +14,7 @@ from service.payments.provider import PaymentProvider
 from service.payments.registry import open_providers
 from service.settings import Settings
 from service.shipping import create_shipment as create_shipment_module
+from service.shipping.capture import reserve_capture
 from service.shipping.capture_shipment import capture_shipment
 from service.shipping.change_shipment import cancel_shipment, change_shipment
 from service.shipping.complete_shipment import complete_shipment
@@ -33,6 +34,7 @@ from service.shipping.errors import (
 )
 from service.shipping.shipment import IMPLYING_RELEASE
 from sql import queries
+from tests.support.locks import until_somebody_waits
 from tests.support.rows import TRACEPARENT, Line, insert_order
 from tests.support.sandbox import Sandbox
 
@@ -220,6 +222,30 @@ async def test_a_creation_whose_place_another_one_took_begins_again(
     assert await domain.shipments() == [("100001-1", "PROVISIONAL", 1), ("100001-2", "INVENTORY_ASSIGNED", 2)]
     assert [entry["amount"] for entry in sandbox.ledger()] == [2 * 19900]
     assert (await domain.create(others)).shipment_number == "100001-1"
+
+
+async def test_a_hold_placed_while_a_creation_is_under_way_wins(
+    domain: Domain, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def reserve_and_hold(*arguments: Any, **more: Any) -> int | None:
+        reserved = await reserve_capture(*arguments, **more)
+        holds.append(asyncio.create_task(domain.pool.execute("UPDATE orders SET status = 'ONHOLD'")))
+        # It is the next to have the row that the creation holds.
+        await until_somebody_waits(domain.pool)
+        return reserved
+
+    holds: list[asyncio.Task[str]] = []
+    monkeypatch.setattr(create_shipment_module, "reserve_capture", reserve_and_hold)
+    with pytest.raises(ShipmentNotReleased):
+        await domain.create({"43243": 1})
+    await asyncio.gather(*holds)
+    assert (sandbox.ledger(), await domain.events(), await domain.allocated()) == ([], [], 1)
+    monkeypatch.undo()
+    with pytest.raises(ShipmentNotReleased):
+        await domain.create({"43243": 1})
+    await domain.pool.execute("UPDATE orders SET status = 'CONFIRMED'")
+    assert await domain.create({"43243": 1}) == Created("100001-1", "100001", repeated=False)
+    assert [entry["idempotency_key"] for entry in sandbox.ledger()] == ["shipment:100001-1:capture:1"]
 
 
 async def test_without_capture_the_completion_takes_the_money(domain: Domain, sandbox: Sandbox) -> None:
