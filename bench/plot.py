@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pygal
 from pygal.style import CleanStyle
 
 from bench.results import Row
+
+# The library leaves behind an importer of a kind that Python 3.12 has dropped, and about which 3.11 complains whenever
+# an import fails anywhere.
+sys.meta_path[:] = [each for each in sys.meta_path if hasattr(each, "find_spec")]
 
 # Nothing of the picture comes from elsewhere when it is opened.
 NO_SCRIPTS: tuple[str, ...] = ()
@@ -19,19 +24,20 @@ def write_plot(rows: Sequence[Row], file: Path) -> None:
     shown = [row for row in rows if row.limit and not row.void]
     if not shown:
         return
+    rounds = max(len(row.rounds) for row in shown)
     chart = pygal.HorizontalBar(
         style=CleanStyle,
         js=NO_SCRIPTS,
         title="Part of the limit, each round",
         x_labels=[f"{row.group}: {row.name}" for row in reversed(shown)],
-        height=80 + 40 * len(shown),
+        height=80 + (20 + 16 * rounds) * len(shown),
         width=1200,
         truncate_label=-1,
         print_values=True,
         print_values_position="top",
         formatter=lambda value: f"{value:.2f}",
     )
-    for number in range(max(len(row.rounds) for row in shown)):
+    for number in range(rounds):
         chart.add(f"round {number + 1}", [_ratio(row, number) for row in reversed(shown)])
     file.write_bytes(chart.render())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -79,7 +80,7 @@ class Row:
 def percentile(values: Sequence[float], share: float) -> float:
     """Return the value that `share` (0 to 1) of `values` do not exceed: a measured one, none in between."""
     ordered = sorted(values)
-    return ordered[max(0, min(len(ordered) - 1, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(math.ceil(share * len(ordered)) - 1, 0)]
 
 
 def _median(values: Sequence[float | None]) -> float | None:
