@@ -14,7 +14,8 @@ from schemas.money import MoneyError
 from service.payments.provider import Captured, Declined, OutcomeUnknown, ProviderUnavailable
 from service.payments.stripe_amounts import to_stripe
 from service.payments.stripe_client import StripeClient, StripeRefused
-from service.payments.stripe_intent import PaymentIntent, claim, mark, outcome
+from service.payments.stripe_intent import PaymentIntent
+from service.payments.stripe_outcome import claim, is_partly_captured, mark, outcome
 
 log = structlog.get_logger()
 
@@ -68,7 +69,7 @@ class StripeProvider:
         return None
 
     async def _take(self, intent: PaymentIntent, amount: int, key: str, *, final: bool) -> Captured | Declined:
-        in_parts = bool(intent.amount_received) or _leaves_more(intent, amount, final=final)
+        in_parts = is_partly_captured(intent) or _leaves_more(intent, amount, final=final)
         fields = {"amount_to_capture": str(amount)}
         try:
             if in_parts:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.payments import stripe_intent
+from service.payments import stripe_outcome
 from service.payments.provider import Captured, Declined, OutcomeUnknown
-from service.payments.stripe_intent import PaymentIntent, mark, outcome
+from service.payments.stripe_intent import PaymentIntent
+from service.payments.stripe_outcome import is_partly_captured, mark, outcome
 
 OURS = "shipment:100001-1:capture:1"
 OTHER = "shipment:100001-2:capture:1"
@@ -19,7 +20,7 @@ NOW = 1_800_000_000
 
 
 def claim(key: str, amount: int, *, now: float = NOW, on: PaymentIntent | None = None) -> dict[str, str]:
-    return stripe_intent.claim(on or intent(), key, amount, now=now)
+    return stripe_outcome.claim(on or intent(), key, amount, now=now)
 
 
 def intent(status: str = "requires_capture", *metadata: dict[str, str], **fields: Any) -> PaymentIntent:
@@ -139,6 +140,13 @@ def test_the_money_has_a_name() -> None:
     assert intent(latest_charge="ch_1").reference == "ch_1"
     assert intent(latest_charge={"id": "ch_2"}).reference == "ch_2"
     assert intent(latest_charge=None).reference == "pi_1"
+
+
+def test_a_part_that_was_taken_shows_in_the_amount_or_by_its_mark() -> None:
+    assert not is_partly_captured(intent(amount_received=None))
+    assert not is_partly_captured(intent("requires_capture", claim(OURS, 1), amount_received=0))
+    assert is_partly_captured(intent(amount_received=1))
+    assert is_partly_captured(intent("requires_capture", mark(OTHER, 1), amount_received=0))
 
 
 @pytest.mark.parametrize(
