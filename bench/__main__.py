@@ -25,7 +25,7 @@ from bench.machine import describe_machine, describe_versions
 from bench.measure.drain import NotDrained
 from bench.measure.pgbench import PgbenchFailed
 from bench.measure.wrk import WrkFailed
-from bench.report import write_report
+from bench.report import as_markdown, with_figures, write_report
 from bench.results import Row
 from bench.rows import ROWS
 from bench.servers import CannotMeasure, open_servers
@@ -58,6 +58,8 @@ def main() -> None:
     if not rows:
         sys.exit("\n".join(f"bench: {name}: {why}" for name, why in left_out.items()) or "bench: nothing to measure")
     write_report(rows, facts, arguments.output)
+    if arguments.document is not None:
+        arguments.document.write_text(with_figures(arguments.document.read_text(), as_markdown(rows, facts)))
     if any(row.void for row in rows):
         sys.exit("bench: rows are void: what they did was not what they were to do")
 
@@ -93,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
         " 10000000; beyond 10000 they are also compared with that many",
     )
     parser.add_argument("--folder", type=Path, help="an empty folder for the servers' data, kept afterwards")
+    parser.add_argument(
+        "--document", type=Path, help="also put the figures between the two marks in this file, docs/performance.md"
+    )
     parser.add_argument("--output", type=Path, default=FOLDER / "results", help="where the figures are written")
     return parser
 

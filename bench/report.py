@@ -14,6 +14,7 @@ from rich.table import Table
 from bench.plot import write_plot
 from bench.results import Row
 
+BEGIN, END = "<!-- figures: made by make bench -->", "<!-- end of the figures -->"
 HEADINGS = ("", "median", "min .. max", "of limit", "wanted", "p50 ms", "p99 ms", "CPU ms each", "memory MB")
 
 
@@ -57,6 +58,15 @@ def as_markdown(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
             group = row.group
         lines.append(_line(cells(row)))
     return "\n".join(lines) + "\n"
+
+
+def with_figures(document: str, figures: str) -> str:
+    """Return `document` with `figures` between its two marks. Raises ValueError if it has none."""
+    head, begin, rest = document.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not end:
+        raise ValueError(f"the document lacks {BEGIN} or {END}")
+    return f"{head}{begin}\n\n{figures}\n{end}{tail}"
 
 
 def as_json(rows: Sequence[Row], facts: Mapping[str, str]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from bench.plot import write_plot
-from bench.report import as_json, as_markdown, by_process, cells, number, terminal_table
+from bench.report import BEGIN, END, as_json, as_markdown, by_process, cells, number, terminal_table, with_figures
 from bench.results import Round, Row, percentile
+from bench.rows import ROWS
+from bench.size import FOLDER
 
 ROW = Row(
     "Completions",
@@ -59,6 +61,21 @@ def test_markdown_has_a_table_for_each_group():
     assert text.count("**Completions**") == 1
     assert "| HTTP, 64 callers | 1,000 /s | 900 .. 2,000 |" in text
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {10}
+
+
+def test_figures_take_the_place_of_the_last_ones():
+    document = f"Before.\n\n{BEGIN}\n\nold\n\n{END}\n\nAfter.\n"
+    replaced = with_figures(document, "new\n")
+    assert replaced == f"Before.\n\n{BEGIN}\n\nnew\n\n{END}\n\nAfter.\n"
+    assert with_figures(replaced, "new\n") == replaced
+    with pytest.raises(ValueError, match="lacks"):
+        with_figures("no marks", "new\n")
+
+
+def test_the_guide_has_a_place_for_the_figures_and_explains_every_row():
+    guide = (FOLDER.parent / "docs" / "performance.md").read_text()
+    assert with_figures(guide, "") != guide
+    assert [name for name in ROWS if f"`{name}`" not in guide] == []
 
 
 def test_json_has_every_round():
