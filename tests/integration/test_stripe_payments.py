@@ -82,6 +82,17 @@ async def test_each_order_is_paid_by_its_own_provider(
     assert (await stripe_api.complete("100001-1")).status == 409
 
 
+async def test_calls_raced_for_one_shipment_capture_it_once(
+    stripe_api: Api, pool: Pool, localstripe: LocalStripe, way: LossyWay
+) -> None:
+    authorization = localstripe.authorize(TOTAL)
+    await stripe_order(pool, authorization)
+    answers = await asyncio.gather(*(stripe_api.complete("100001-1") for _ in range(8)))
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 7
+    assert localstripe.taken(authorization) == TOTAL
+    assert len([line for line in way.passed if line.endswith("/capture")]) == 1
+
+
 async def test_a_process_with_stripe_alone_needs_no_sandbox(
     processes: Processes, database_settings: Settings, pool: Pool, localstripe: LocalStripe
 ) -> None:
@@ -275,6 +286,18 @@ async def test_two_shipments_of_one_authorization_are_captured_one_after_the_oth
         (SHIRT + SHIPPING, f"{SHIRT + SHIPPING} shipment:100001-2:capture:1"),
         (SHIRT, f"{SHIRT} shipment:100001-1:capture:1"),
     ]
+
+
+async def test_two_shipments_at_the_same_time_take_what_is_theirs(
+    documented: tuple[DocumentedStripe, Api], pool: Pool
+) -> None:
+    stripe, api = documented
+    intent = stripe.authorize(TOTAL)
+    await two_shipments(pool, intent.id)
+    answers = await asyncio.gather(api.complete("100001-1"), api.complete("100001-2"))
+    assert [answer.status for answer in answers] == [200, 200]
+    assert sorted(each.amount for each in stripe.captures) == [SHIRT, SHIRT + SHIPPING]
+    assert (intent.status, intent.received) == ("succeeded", TOTAL)
 
 
 async def test_of_two_equal_shipments_the_one_whose_answer_was_lost_is_told_apart(
