@@ -21,6 +21,8 @@ TRACEPARENT_HEADER: Final = "traceparent"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace_id>[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
 _NOT_PRINTABLE = re.compile(r"[^\x21-\x7e]")
 _LONGEST_REQUEST_ID: Final = 128
+# Whatever somebody has written there, it can be written again.
+_MOST_ATTEMPTS: Final = 1_000_000
 
 # The body's model: what Waybill publishes, unless a consumer reads other messages.
 Event = TypeVar("Event", default=ShipmentEvent)
@@ -56,7 +58,7 @@ def read_delivery(message: AbstractIncomingMessage) -> Delivery:
 def attempt(message: AbstractIncomingMessage) -> int:
     """Return which attempt this delivery is; 1 is the first. Redeliveries by the broker do not count."""
     failed = message.headers.get(ATTEMPT_HEADER)
-    return max(failed, 0) + 1 if isinstance(failed, int) else 1
+    return min(max(failed, 0), _MOST_ATTEMPTS) + 1 if isinstance(failed, int) else 1
 
 
 def request_id(message: AbstractIncomingMessage) -> str:

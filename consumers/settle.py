@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import structlog
 from aio_pika import DeliveryMode, Message
@@ -16,6 +17,9 @@ from consumers.outcome import Dead, Handled, Outcome, Pause, Retry, Skipped
 from schemas.topology import ATTEMPT_HEADER, DEAD_AT_HEADER, DEAD_REASON_HEADER, ConsumerTopology
 
 log = structlog.get_logger()
+
+# Infinity is sent as itself.
+_LARGEST_FLOAT: Final = 3.4028234e38
 
 
 class CopyPublisher:
@@ -103,10 +107,15 @@ def _copy(message: AbstractIncomingMessage, headers: dict[str, Any]) -> Message:
 
 
 def _sendable(value: Any) -> Any:  # noqa: ANN401 - whatever AMQP's field tables hold
-    # Text that is not UTF-8 is received as bytes, which the client library sends only under their other name.
+    # The client library receives more than it sends. Text that is not UTF-8 comes as bytes, which go only under their
+    # other name; floating point goes with 32 bits, whole numbers with 63.
     match value:
         case bytes():
             return bytearray(value)
+        case float() if _LARGEST_FLOAT < abs(value) < math.inf:
+            return repr(value)
+        case int() if not -(2**63) <= value < 2**63:
+            return str(value)
         case list():
             return [_sendable(each) for each in value]
         case dict():
