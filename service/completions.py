@@ -22,7 +22,7 @@ from service.settings import Settings
 from service.shipping.complete_shipment import Completed, complete_shipment
 from service.shipping.complete_together import Completion, Decision, complete_together
 from service.shipping.errors import TemporarilyUnavailable
-from service.wiring import CLOSE_TIMEOUT_S, PooledConnection, borrow_connection
+from service.wiring import CLOSE_TIMEOUT_S, PooledConnection, borrow_connection, is_lost
 
 log = structlog.get_logger()
 
@@ -127,7 +127,7 @@ class Completions:
                 connection = await stack.enter_async_context(
                     borrow_connection(self._pool, timeout_s=self._settings.database_acquire_timeout_s)
                 )
-                while not connection.is_closed() and (group := self._next_group()):
+                while not is_lost(connection) and (group := self._next_group()):
                     await self._complete_group(connection, group)
             except TemporarilyUnavailable:
                 # Others may have a connection still. If not, nobody else would tell those who wait.

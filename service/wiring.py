@@ -47,6 +47,15 @@ def takes_writes(connection: asyncpg.Connection[asyncpg.Record] | PooledConnecti
     )
 
 
+def is_lost(connection: PooledConnection) -> bool:
+    """Say whether a borrowed connection is closed."""
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:
+        # The pool has taken it back, which it does by itself when one is lost.
+        return True
+
+
 async def _refuse_standby(connection: PooledConnection) -> None:
     # Made or kept during a failover, such a connection would work as little after it. The pool closes what this
     # refuses, so that the next one may reach the new primary.
