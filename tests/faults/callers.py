@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from random import Random
 
+from service.http.errors import RETRY_AFTER_S
 from tests.faults.ledgers import Told
 from tests.faults.stack import Stack
 
@@ -24,6 +25,7 @@ PATIENCE_S = 60
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 5.0
 TWICE_AT_ONCE = 0.1
 ONCE_MORE = 0.05
+AT_ONCE_AT_THE_END = 8
 KNOWN = {Told.SHIPPED, Told.ALREADY}
 
 
@@ -61,8 +63,15 @@ class Callers:
 
     async def finish(self, *, rounds: int) -> list[str]:
         """Ask again for what is open, round by round; return what is open then although its money is good."""
+        # Everybody at once would be a fault of its own.
+        limit = asyncio.Semaphore(AT_ONCE_AT_THE_END)
+
+        async def ask(number: str) -> None:
+            async with limit:
+                await self._ask(number, attempts=1)
+
         for _ in range(rounds):
-            await asyncio.gather(*(self._ask(number, attempts=1) for number in sorted(self.open)))
+            await asyncio.gather(*(ask(number) for number in sorted(self.open)))
             if self.open <= self.hopeless:
                 break
         return sorted(self.open - self.hopeless)
@@ -90,10 +99,15 @@ class Callers:
         for _ in range(attempts):
             at_once = self.random.randint(2, 4) if self.random.random() < TWICE_AT_ONCE else 1
             calls = [self.stack.complete(number, timeout_s=PATIENCE_S) for _ in range(at_once)]
-            if KNOWN & {call.told for call in await asyncio.gather(*calls)}:
+            answers = await asyncio.gather(*calls)
+            if KNOWN & {call.told for call in answers}:
                 self.open.discard(number)
                 if self.random.random() < ONCE_MORE:
                     await self.stack.complete(number, timeout_s=PATIENCE_S)
                 return
-            await asyncio.sleep(wait_s * self.random.uniform(0.5, 1))
+            if attempts == 1:
+                return
+            # A 503 says when to come again.
+            asked_for = RETRY_AFTER_S if any(call.status == 503 for call in answers) else 0
+            await asyncio.sleep(max(asked_for, wait_s * 0.5) + wait_s * self.random.uniform(0, 0.5))
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)

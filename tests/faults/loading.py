@@ -29,7 +29,13 @@ CALLERS_AT_ONCE, MEASURED_S = 32, 20.0
 ANNOUNCED = 0.2
 ANSWER_DEADLINE_S = 30.0
 # What the log calls an exception that nobody foresaw.
-UNFORESEEN = ("request_failed", "handler_failed", "Traceback (most recent call last)")
+UNFORESEEN = (
+    "request_failed",
+    "group_failed",
+    "handler_failed",
+    "Task exception was never retrieved",
+    "Traceback (most recent call last)",
+)
 
 
 @dataclass(frozen=True, slots=True)
