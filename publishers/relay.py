@@ -19,7 +19,7 @@ import sql
 from publishers.backoff import reconnect_delays_s
 from publishers.batch import publish_together
 from publishers.broker import Session, SessionEnded
-from publishers.verdict import judge, tell_unrouted
+from publishers.verdict import RETRY_CAP_S, judge, tell_unrouted
 from publishers.wakeup import DATABASE_ERRORS, SECOND_LOOK_S
 
 # The database ends a round of which it hears nothing for this long after the broker's deadline.
@@ -54,6 +54,7 @@ async def run_once(
         await queries.begin_round(connection, idle_ms=str(int((pace.publish_timeout_s + ROUND_MARGIN_S) * 1000)))
         rows = [row async for row in queries.claim_due(connection, batch_size=pace.batch_size)]
         if not rows:
+            await queries.recall_distant(connection, longest_wait_s=2 * RETRY_CAP_S, batch_size=pace.batch_size)
             return 0
         outcomes = await publish_together(session, rows, timeout_s=pace.publish_timeout_s)
         verdicts = {row["seq"]: judge(row, outcomes[row["seq"]], required=required) for row in rows}

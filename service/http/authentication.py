@@ -27,6 +27,8 @@ log = structlog.get_logger()
 # A revoked key must stop working within five seconds.
 CACHE_S = 3.0
 CACHED_KEYS = 10_000
+# Less is how clocks are usually kept right.
+SMALLEST_STEP_S = 0.5
 
 CHALLENGE = 'Basic realm="Waybill", charset="UTF-8"'
 
@@ -83,7 +85,9 @@ class Authenticator:
         # Only keys that exist are kept, so that guessing fills no memory.
         self._known: TTLCache[bytes, ApiKey] = TTLCache(maxsize=CACHED_KEYS, ttl=CACHE_S)
         self._limit: RateLimitItem | None = parse(rate_limit) if rate_limit else None
-        self._limiter = MovingWindowRateLimiter(MemoryStorage()) if rate_limit else None
+        self._calls = MemoryStorage()
+        self._limiter = MovingWindowRateLimiter(self._calls)
+        self._clock_ahead_s = _wall_clock_ahead_s()
 
     async def authenticate(self, request: web.Request) -> ApiKey:
         """Return the caller's key. Raises 401, the same for every kind of wrong key."""
@@ -102,11 +106,22 @@ class Authenticator:
 
     async def check_rate(self, key: ApiKey) -> None:
         """Count a call of `key`. Raises 429 with the seconds to wait."""
-        if self._limit is None or self._limiter is None or await self._limiter.hit(self._limit, key.id):
+        if self._limit is None:
+            return
+        await self._forget_the_future()
+        if await self._limiter.hit(self._limit, key.id):
             return
         window = await self._limiter.get_window_stats(self._limit, key.id)
         wait_s = max(1, math.ceil(window.reset_time - time.time()))
         raise web.HTTPTooManyRequests(text="Too many requests.", headers={"Retry-After": str(wait_s)})
+
+    async def _forget_the_future(self) -> None:
+        # Calls are counted by the wall clock. Those of a time that it has been set back from would count until it comes
+        # again, perhaps for hours.
+        ahead_s, before_s = _wall_clock_ahead_s(), self._clock_ahead_s
+        self._clock_ahead_s = ahead_s
+        if ahead_s < before_s - SMALLEST_STEP_S:
+            await self._calls.reset()
 
     async def _find(self, secret_sha256: bytes) -> ApiKey | None:
         # The comparison is the index's on a hash of the secret: its timing tells nothing about the secret.
@@ -139,6 +154,10 @@ def require_scope(scope: Scope, handler: Handler) -> Handler:
         return await handler(request)
 
     return guarded
+
+
+def _wall_clock_ahead_s() -> float:
+    return time.time() - time.monotonic()
 
 
 def _unauthorized(message: str) -> web.HTTPUnauthorized:

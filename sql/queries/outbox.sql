@@ -39,6 +39,14 @@ JOIN shipments s ON s.id = e.shipment_id
 JOIN orders o ON o.id = s.order_id
 ORDER BY p.seq;
 
+-- name: recall_distant!
+-- A row that is due later than any wait can make it was written before the clock was set back. Index outbox_due, at its
+-- far end; row locks, and none that somebody else holds.
+UPDATE outbox SET available_at = now()
+WHERE seq IN (SELECT seq FROM outbox WHERE available_at > now() + make_interval(secs => :longest_wait_s)
+              ORDER BY available_at DESC LIMIT :batch_size
+              FOR UPDATE SKIP LOCKED);
+
 -- name: delete_published!
 -- By primary key, under the locks of claim_due.
 DELETE FROM outbox WHERE seq = ANY(:seqs::bigint[]);
