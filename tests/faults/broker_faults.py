@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -110,9 +111,17 @@ def alarm(begin: Callable[[PrivateBroker], None], end: Callable[[PrivateBroker],
 
 @asynccontextmanager
 async def queue_deleted(rig: Rig) -> AsyncIterator[None]:
-    """An operator deletes the mail worker's queue, empty as it is."""
-    await ask(rig, "DELETE", f"queues/{VHOST}/{WORK_QUEUE}")
-    yield
+    """An operator deletes the mail worker's queue, empty as it is.
+
+    Until the worker makes it anew, other queues take what comes, and the relay is content. It is in the history.
+    """
+    since = datetime.now(UTC).isoformat()
+    async with _telling(rig.stack.workers[0], "consumer_session_started"):
+        await ask(rig, "DELETE", f"queues/{VHOST}/{WORK_QUEUE}")
+        yield
+    replay = ("events", "replay", "--queue", WORK_QUEUE, "--since", since)
+    replaying = rig.stack.processes.start(*replay, settings=rig.stack.settings)
+    assert await replaying.wait_for_exit() == 0, replaying.output()
 
 
 @asynccontextmanager
@@ -168,6 +177,19 @@ async def _postponed(rig: Rig) -> None:
     await until(postponed)
 
 
+@asynccontextmanager
+async def disk_full(rig: Rig) -> AsyncIterator[None]:
+    """Not one block is left for the broker's logs. An operator frees it, and starts the node if that has ended."""
+    disk = rig.more["disk"]
+    await in_thread(disk.fill)
+    try:
+        yield
+    finally:
+        await in_thread(disk.free)
+        await in_thread(_server(rig).kill)
+        await in_thread(_server(rig).start)
+
+
 _STEP = "RabbitMQ"
 _LOST = {"relay": {"broker_lost"}, "worker": {"consumer_session_lost"}}
 
@@ -197,6 +219,7 @@ BROKER_FAULTS = (
         strike=queue_deleted,
         amid=False,
         logged={"worker": {"consumer_session_lost"}},
+        note="what came meanwhile is replayed from the history",
     ),
     Fault(step=_STEP, name="a subscriber's queue full", strike=queue_full, amid=False),
     Fault(
@@ -205,4 +228,10 @@ BROKER_FAULTS = (
         strike=delivery_timeout,
         logged={"worker": {"consumer_session_lost"}},
     ),
+)
+BROKER_DISK_FULL = Fault(
+    step=_STEP,
+    name="disk full",
+    strike=disk_full,
+    note="a file system of its own, filled to the last block; then the node is restarted",
 )

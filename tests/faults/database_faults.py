@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from tests.faults.application_role import APPLICATION
 from tests.faults.fault import Fault, Rig, in_thread
 from tests.faults.private_servers import PrivatePostgres
-
-APPLICATION = "application"
 
 
 def _server(rig: Rig) -> PrivatePostgres:

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 
 from service.settings import Settings
+from tests.faults.findings import Kind
 from tests.faults.private_servers import PrivateBroker, PrivatePostgres
 from tests.faults.stack import Stack
 
@@ -80,6 +81,7 @@ class Fault:
     statuses: Collection[int | None] = (200, 500, 503)
     logged: Mapping[str, Collection[str]] = field(default_factory=dict)
     mails_may_repeat: bool = False
+    tolerated: Collection[Kind] = ()
     repetitions: int = 5
     note: str = ""
 

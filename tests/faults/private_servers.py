@@ -6,13 +6,15 @@ some seconds: an event loop makes them from a thread.
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
@@ -42,8 +44,8 @@ DATABASE = "waybill"
 class PrivatePostgres:
     """A server that keeps what it has confirmed, whatever becomes of it. `url` is a migrated database's."""
 
-    def __init__(self, children: Children, folder: Path) -> None:
-        self._children, self._folder = children, folder
+    def __init__(self, children: Children, folder: Path, environment: Mapping[str, str]) -> None:
+        self._children, self._folder, self._environment = children, folder, dict(environment)
         self.admin_url = start_postgres(children, folder)
         # A server that is killed leaves segments of the usual kind behind for ever.
         with (folder / "cluster" / "postgresql.conf").open("a") as configuration:
@@ -68,7 +70,14 @@ class PrivatePostgres:
         self._end(signal.SIGQUIT)
 
     def start(self) -> None:
-        url = start_postgres(self._children, self._folder)
+        before = {name: os.environ.get(name) for name in self._environment}
+        # It inherits ours, and there is no other way to give it more.
+        os.environ.update(self._environment)
+        try:
+            url = start_postgres(self._children, self._folder)
+        finally:
+            for name, value in before.items():
+                _restore(name, value)
         assert url == self.admin_url, "it must come back where it was"
 
     def freeze(self) -> None:
@@ -92,13 +101,14 @@ class PrivatePostgres:
 class PrivateBroker:
     """One RabbitMQ node. `amqp_url` is that of its one virtual host."""
 
-    def __init__(self, children: Children, folder: Path, *, more: Sequence[str] = ()) -> None:
+    def __init__(self, children: Children, folder: Path) -> None:
         self._children, self._folder = children, folder
         self._known = {"password": secrets.token_urlsafe(24), "cookie": secrets.token_hex(20)}
         for use in ("amqp", "management", "distribution", "epmd"):
             self._known[use] = free_port(other_than=[port for port in self._known.values() if isinstance(port, int)])
         folder.mkdir(parents=True, exist_ok=True)
-        write_configuration(folder, self._known, more=more)
+        # A disk that is small from the beginning is no reason for an alarm.
+        write_configuration(folder, self._known, more=["disk_free_limit.absolute = 1MB"])
         self._environment = node_environment(folder, self._known)
         self._environment["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"] += IDLE
         mapper = children.start("epmd", [find_epmd(), "-port", str(self._known["epmd"]), "-address", "127.0.0.1"])
@@ -173,20 +183,22 @@ class PrivateBroker:
 
 
 @contextmanager
-def open_postgres() -> Iterator[PrivatePostgres]:
-    """Provide a server with an empty, migrated database."""
-    with throw_away_children() as (children, folder):
-        postgres = PrivatePostgres(children, folder / "postgres")
+def open_postgres(
+    *, environment: Mapping[str, str] = MappingProxyType({}), folder: Path | None = None
+) -> Iterator[PrivatePostgres]:
+    """Provide a server with an empty, migrated database, its data in `folder` if there is a place for it."""
+    with throw_away_children() as (children, usual):
+        postgres = PrivatePostgres(children, (folder or usual) / "postgres", environment)
         yield postgres
         if postgres.running:
             postgres.thaw()
 
 
 @contextmanager
-def open_broker(*, more: Sequence[str] = ()) -> Iterator[PrivateBroker]:
-    """Provide a node with an empty virtual host. `more` are lines of its configuration."""
-    with throw_away_children() as (children, folder):
-        broker = PrivateBroker(children, folder / "rabbitmq", more=more)
+def open_broker(*, folder: Path | None = None) -> Iterator[PrivateBroker]:
+    """Provide a node with an empty virtual host, its data in `folder` if there is a place for it."""
+    with throw_away_children() as (children, usual):
+        broker = PrivateBroker(children, (folder or usual) / "rabbitmq")
         yield broker
         if broker.running:
             broker.thaw()
@@ -231,6 +243,13 @@ def small_disk(parent: Path, *, megabytes: int) -> Iterator[SmallDisk]:
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
         folder.rmdir()
+
+
+def _restore(name: str, value: str | None) -> None:
+    if value is None:
+        del os.environ[name]
+    else:
+        os.environ[name] = value
 
 
 def _signal_all(leader: int, number: signal.Signals) -> None:

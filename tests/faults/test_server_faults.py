@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
 from service.dev.servers_rabbitmq import find_server
 from service.settings import Settings
+from tests.faults.application_role import admin_pool, as_application
 from tests.faults.broker_faults import BROKER_FAULTS
-from tests.faults.database_faults import APPLICATION, DATABASE_FAULTS
+from tests.faults.database_faults import DATABASE_FAULTS
 from tests.faults.fault import IMPATIENT, Rig
-from tests.faults.private_servers import PrivatePostgres, open_broker, open_postgres
+from tests.faults.private_servers import open_broker, open_postgres
 from tests.faults.process_faults import PROCESS_FAULTS
 from tests.faults.stack import open_stack
 from tests.faults.suffer import suffer_all
@@ -24,24 +22,6 @@ from tests.support.processes import Processes
 from tests.support.smtp_sink import SmtpSink
 
 pytestmark = pytest.mark.timeout(1200)
-
-
-@asynccontextmanager
-async def admin_pool(postgres: PrivatePostgres) -> AsyncIterator[asyncpg.Pool[Any]]:
-    """A superuser's way, with an ordinary role for the system: limits do not bind superusers."""
-    password = urlsplit(postgres.url).password
-    async with asyncpg.create_pool(
-        postgres.url, min_size=0, max_size=4, server_settings={"default_transaction_read_only": "off"}
-    ) as pool:
-        await pool.execute(f"CREATE ROLE {APPLICATION} LOGIN PASSWORD '{password}'")
-        await pool.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {APPLICATION}")
-        await pool.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {APPLICATION}")
-        yield pool
-
-
-def as_application(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=f"{APPLICATION}:{parts.password}@{parts.hostname}:{parts.port}"))
 
 
 async def test_the_database(
@@ -58,7 +38,7 @@ async def test_the_database(
 
 
 @pytest.mark.skipif(find_server() is None, reason="stopping a broker takes an installed rabbitmq-server of our own")
-async def test_the_broker(
+async def test_the_broker(  # noqa: PLR0917 - what a stack on the run's own database takes
     processes: Processes,
     database_url: str,
     pool: asyncpg.Pool[Any],
