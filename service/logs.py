@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
-from typing import TextIO, cast
+from io import StringIO
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.tracebacks import ExceptionDictTransformer
-from structlog.typing import Processor
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 from service.settings import Settings
+from service.visible import visible, visible_lines
 
 
 class _Forgiving:
@@ -44,11 +46,12 @@ def configure_logs(settings: Settings, *, process: str) -> None:
     ]
     # Tracebacks without local variables: those hold passwords and customers.
     render: list[Processor] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+        [_values_visible, structlog.dev.ConsoleRenderer(exception_formatter=_traceback)]
         if pretty
         else [
             structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(ensure_ascii=False),
+            _line_visible,
         ]
     )
     # Our own lines take the straight way: through the standard library's loggers each would cost several times as much.
@@ -73,3 +76,17 @@ def configure_logs(settings: Settings, *, process: str) -> None:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(process=process)
+
+
+def _values_visible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {name: visible(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _line_visible(_logger: WrappedLogger, _method: str, line: Any) -> Any:  # noqa: ANN401 - structlog's own types
+    return visible(line)
+
+
+def _traceback(stream: TextIO, exc_info: ExcInfo) -> None:
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write(visible_lines(text.getvalue()))

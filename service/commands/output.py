@@ -13,13 +13,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from service.visible import visible, visible_lines
+
 # A pipe gets every column whole.
 _PIPE_WIDTH = 100_000
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
     """Print one JSON document."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    typer.echo(visible_lines(json.dumps(value, ensure_ascii=False, indent=2)))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -30,7 +32,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(column, no_wrap=not terminal)
     for row in rows:
         # Text: brackets in somebody's name are no markup.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     console = Console(width=None if terminal else _PIPE_WIDTH)
     with console.capture() as capture:
         console.print(table)
@@ -39,7 +41,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def fail(message: str) -> typer.Exit:
     """Say what went wrong and return the exit to raise: code 1."""
-    typer.echo(f"waybill: {message}", err=True)
+    typer.echo(f"waybill: {visible_lines(message)}", err=True)
     return typer.Exit(1)
 
 

@@ -49,8 +49,13 @@ def _as_csv(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
     writer = csv.writer(file)
     writer.writerow(["lines", "orderNumber", "outcome", "shipments", "reason"])
     yield lambda entry: writer.writerow(
-        [" ".join(value) if isinstance(value, list) else value for value in entry.values()]
+        [_cell(" ".join(value) if isinstance(value, list) else value) for value in entry.values()]
     )
+
+
+def _cell(text: str) -> str:
+    # A spreadsheet computes what begins so, and what is in the report came from a file of somebody else's.
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 @contextmanager
