@@ -123,10 +123,15 @@ async def pay_otherwise(stack: Stack, number: str) -> None:
     )
 
 
-async def order_caller(stack: Stack, url: str = "") -> Caller:
-    """Return a caller with a key for everything, of the API at `url` or of a healthy one."""
+async def order_caller(stack: Stack) -> Caller:
+    """Return a caller with a key for everything, of a healthy API."""
     key = await create_key(stack.pool, partner="faults", scopes=list(Scope))
-    return Caller(Api(url or f"http://127.0.0.1:{next(iter(stack.apis))}", key, stack.session))
+    return Caller(Api(f"http://127.0.0.1:{next(iter(stack.apis))}", key, stack.session))
+
+
+def calling(caller: Caller, url: str) -> Caller:
+    """Return the same caller, of the API at `url`."""
+    return Caller(dataclasses.replace(caller.api, url=url))
 
 
 async def finished(call: Coroutine[Any, Any, Answer]) -> Answer | None:

@@ -19,6 +19,7 @@ from tests.faults.kill_steps import STEPS
 from tests.faults.killing import (
     LINGER_S,
     MAILED_TWICE,
+    calling,
     complete_all,
     died,
     failing_api,
@@ -148,14 +149,14 @@ async def test_a_refused_completion(open_forks: OpenStack, callers: int) -> None
 async def test_an_order_sent_in(open_forks: OpenStack) -> None:
     shipments: Shipments = defaultdict(list)
     async with open_forks(relays=0, workers=0) as stack:
+        healthy = await order_caller(stack)
         for n, step in enumerate(steps_of("intake") * repetitions(1, 10)):
             number = str(100001 + n)
             shipments[step].append(f"{number}-1")
             body = order_body({"orderNumber": number})
             process, url = await failing_api(stack, step)
-            cut_off, healthy = await order_caller(stack, url), await order_caller(stack)
             path = f"/integration/api/orders/v1/orders/{number}"
-            assert await finished(cut_off.api.call("PUT", path, json=body)) is None
+            assert await finished(calling(healthy, url).api.call("PUT", path, json=body)) is None
             await died(process, step)
             there = step == "intake.committed"
             assert await stack.pool.fetchval("SELECT count(*) FROM orders WHERE order_number = $1", number) == there

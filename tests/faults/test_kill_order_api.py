@@ -11,6 +11,7 @@ import pytest
 
 from tests.faults.conftest import OpenStack
 from tests.faults.killing import (
+    calling,
     died,
     failing_api,
     finished,
@@ -38,7 +39,8 @@ CREATED, RELEASED, SHIPPED = ("order-shipment-created", "order-shipment-released
 class Request:
     """A call about an order of its own. `made` is the shipment's status before, None where the call makes it.
 
-    `events` are all that are ever told of the shipment, once it has left.
+    `events` are all that are ever told of the shipment, once it has left. `keyed`: under a key of the caller's; a
+    creation then asks for a further shipment each time, so that nothing but the key tells a repeat.
     """
 
     method: str
@@ -52,6 +54,8 @@ class Request:
     async def send(self, caller: Caller, order: str) -> Answer:
         about = {"shipment": f"{order}-1"} if self.made else {"order": order, "products": {"43243": 1}}
         headers = {"Idempotency-Key": f"key of {order}"} if self.keyed else None
+        if self.keyed and not self.made:
+            about["createAlways"] = 1
         body = None if self.method == "DELETE" else self.fields if "{" in self.path else about | self.fields
         return await caller.call(self.method, self.path.format(f"{order}-1"), body, headers=headers)
 
@@ -86,12 +90,12 @@ async def test_a_call(open_forks: OpenStack, scenario: str, callers: int) -> Non
             order = str(400001 + n)
             number = f"{order}-1"
             shipments[step].append(number)
-            # A caller with a key, who may repeat a request at any time, and one without, by turns.
+            # A caller with a key and one without, by turns.
             sent = with_key(request, keyed=step in KEYS or bool((n + callers) % 2))
             await prepare(stack, order, sent)
 
             process, url = await failing_api(stack, step, callers=callers)
-            answer = await finished(sent.send(await order_caller(stack, url), order))
+            answer = await finished(sent.send(calling(healthy, url), order))
             await died(process, step)
             assert (answer is not None) == (step in ANSWERED), step
             assert await taken(stack, number) in MONEY.get(step, {0} if scenario in UNPAID else {1}), step
@@ -129,7 +133,7 @@ async def test_a_removal(open_forks: OpenStack, callers: int) -> None:
             removed.add(f"{order}-1")
             await prepare(stack, order, removal)
             process, url = await failing_api(stack, step, callers=callers)
-            assert await finished(removal.send(await order_caller(stack, url), order)) is None
+            assert await finished(removal.send(calling(healthy, url), order)) is None
             await died(process, step)
             done = step == "cancel.committed"
             assert (await standing(stack, f"{order}-1"))[0] == ("CANCELLED" if done else "RELEASED")
