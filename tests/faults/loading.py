@@ -83,9 +83,9 @@ async def run_load(stack: Stack, plan: Plan) -> Outcome:
         if plan.sample_every_s:
             others = await beside.enter_async_context(open_bystanders(stack, rate=plan.rate * ANNOUNCED))
             await beside.enter_async_context(_beside(memory.watch(_pids(stack), every_s=plan.sample_every_s)))
-        calling = asyncio.create_task(callers.call_for(plan.seconds))
-        await _disturb(stack, plan, random, faults)
-        await calling
+        async with asyncio.TaskGroup() as group:
+            group.create_task(callers.call_for(plan.seconds))
+            group.create_task(_disturb(stack, plan, random, faults))
         missing = await others.finish(timeout_s=120) if others else []
     lost = await callers.finish(rounds=20)
     settled = await stack.settle(timeout_s=120)

@@ -180,7 +180,7 @@ async def open_stack(
             session=await stack.enter_async_context(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))),
             provider_port=provider_port,
             provider_folder=folder / "provider",
-            authorization=(await create_key(pool, partner="faults", scopes=[Scope.COMPLETE_SHIPMENTS])).secret,
+            authorization=await _new_key(pool),
         )
         stack.callback(running.kill_all)
         await running.start_provider()
@@ -193,3 +193,8 @@ async def open_stack(
             for _ in range(number):
                 await start()
         yield running
+
+
+async def _new_key(pool: asyncpg.Pool[asyncpg.Record]) -> str:
+    async with pool.acquire() as connection:
+        return (await create_key(connection, partner="faults", scopes=[Scope.COMPLETE_SHIPMENTS])).secret
