@@ -130,7 +130,7 @@ async def queue_full(rig: Rig) -> AsyncIterator[None]:
     arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
     async with subscribe(_server(rig).amqp_url, "#", queue=FULL_QUEUE, arguments=arguments):
         yield
-        await _postponed(rig)
+        await until(partial(_postponed, rig))
     await ask(rig, "DELETE", f"queues/{VHOST}/{FULL_QUEUE}")
 
 
@@ -170,20 +170,23 @@ async def _telling(process: Process, event: str) -> AsyncIterator[None]:
     await until(told)
 
 
-async def _postponed(rig: Rig) -> None:
-    async def postponed() -> bool:
-        return bool(await rig.admin.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE attempts > 0)"))
-
-    await until(postponed)
+async def _postponed(rig: Rig) -> bool:
+    return bool(await rig.admin.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE attempts > 0)"))
 
 
 @asynccontextmanager
 async def disk_full(rig: Rig) -> AsyncIterator[None]:
     """Not one block is left for the broker's logs. An operator frees it, and starts the node if that has ended."""
-    disk = rig.more["disk"]
+    disk, relay = rig.more["disk"], rig.stack.relays[0]
     await in_thread(disk.fill)
+    lost = relay.output().count("broker_lost")
+
+    async def felt() -> bool:
+        return relay.output().count("broker_lost") > lost or await _postponed(rig)
+
     try:
         yield
+        await until(felt)
     finally:
         await in_thread(disk.free)
         await in_thread(_server(rig).kill)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import asyncpg
 
 from tests.faults.application_role import APPLICATION
 from tests.faults.fault import Fault, Rig, in_thread
 from tests.faults.private_servers import PrivatePostgres
+from tests.support.waiting import until
 
 
 def _server(rig: Rig) -> PrivatePostgres:
@@ -152,14 +156,29 @@ async def too_many_connections(rig: Rig) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def disk_full(rig: Rig) -> AsyncIterator[None]:
+    """Not one block is left, and the log has just filled up its last file: the server can only give up."""
     disk = rig.more["disk"]
     await in_thread(disk.fill)
+    with suppress(asyncpg.PostgresError, OSError):
+        await rig.admin.execute("SELECT pg_switch_wal()")
+        await rig.admin.execute("UPDATE orders SET updated_at = now()")
     try:
         yield
     finally:
         await in_thread(disk.free)
+        await until(partial(_up_or_ended, rig))
         if not _server(rig).running:
             await in_thread(_server(rig).start)
+
+
+async def _up_or_ended(rig: Rig) -> bool:
+    """Say whether it has recovered by itself or somebody has to start it."""
+    if not _server(rig).running:
+        return True
+    try:
+        return bool(await rig.admin.fetchval("SELECT true"))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        return False
 
 
 _STEP = "PostgreSQL"
@@ -173,21 +192,24 @@ DATABASE_FAULTS = (
     Fault(step=_STEP, name="every connection ended amid completions", strike=connections_ended, repetitions=20),
     Fault(step=_STEP, name="restarted", strike=restarted, ready=None, repetitions=10),
     Fault(step=_STEP, name="crashed, recovered from its log", strike=crashed, ready=None, repetitions=10),
-    Fault(step=_STEP, name="away", strike=away, ready=503, logged=LOST),
-    Fault(step=_STEP, name="frozen (SIGSTOP)", strike=frozen_server, ready=503),
-    Fault(step=_STEP, name="silent connections", strike=silent_way, ready=503),
-    Fault(step=_STEP, name="connections cut and refused", strike=cut_way, ready=503, logged=LOST),
+    Fault(step=_STEP, name="away", strike=away, ready=503, refused=True, logged=LOST),
+    Fault(step=_STEP, name="frozen (SIGSTOP)", strike=frozen_server, ready=503, refused=True),
+    Fault(step=_STEP, name="silent connections", strike=silent_way, ready=503, refused=True),
+    Fault(step=_STEP, name="connections cut and refused", strike=cut_way, ready=503, refused=True, logged=LOST),
     Fault(step=_STEP, name="the answer to COMMIT lost", strike=commit_answers_lost, amid=False, ready=None),
-    Fault(step=_STEP, name="rows locked by somebody else", strike=rows_locked),
+    Fault(step=_STEP, name="rows locked by somebody else", strike=rows_locked, refused=True),
     Fault(step=_STEP, name="more calls than connections", strike=pool_exhausted, amid=False),
-    Fault(step=_STEP, name="turned read-only", strike=read_only, ready=503, logged=LOST),
-    Fault(step=_STEP, name="connected to a standby", strike=connected_to_a_standby, ready=503, logged=LOST),
-    Fault(step=_STEP, name="too many connections", strike=too_many_connections, ready=503, logged=LOST),
+    Fault(step=_STEP, name="turned read-only", strike=read_only, ready=503, refused=True, logged=LOST),
+    Fault(
+        step=_STEP, name="connected to a standby", strike=connected_to_a_standby, ready=503, refused=True, logged=LOST
+    ),
+    Fault(step=_STEP, name="too many connections", strike=too_many_connections, ready=503, refused=True, logged=LOST),
 )
 DISK_FULL = Fault(
     step=_STEP,
     name="disk full",
     strike=disk_full,
+    refused=True,
     ready=None,
     note="a file system of its own, filled to the last block",
 )

@@ -65,9 +65,9 @@ class Fault:
     """What happens, how the system shows it, and what it may cost.
 
     `strike` is a context: the fault lasts as long as it. `amid`: completions are under way when it begins. `ready` is
-    what `/readyz` answers meanwhile; None: not asked. `probed`: the API processes can be asked at all.
-    `logged` names, by process, lines of which at least one tells of it. `statuses` are the answers that callers may get
-    meanwhile.
+    what `/readyz` answers meanwhile; None: not asked. `logged` names, by process, lines of which at least one tells.
+    `statuses` are the answers that callers may get meanwhile; `refused`: who comes after its beginning is not told 200.
+    An answer may take `standstill_s` longer, because the process that owes it stands still for so long.
     """
 
     name: str
@@ -77,8 +77,9 @@ class Fault:
     authorization: str = "sandbox:ok"
     callers: int = 4
     ready: int | None = 200
-    probed: bool = True
     statuses: Collection[int | None] = (200, 500, 503)
+    refused: bool = False
+    standstill_s: float = 0
     logged: Mapping[str, Collection[str]] = field(default_factory=dict)
     mails_may_repeat: bool = False
     tolerated: Collection[Kind] = ()

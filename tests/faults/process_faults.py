@@ -49,6 +49,7 @@ PROCESS_FAULTS = (
         name="an API process frozen",
         strike=standstill(lambda stack: list(stack.apis.values())[:1]),
         callers=8,
+        standstill_s=STANDSTILL_S,
         note="another one goes on",
     ),
     Fault(step=_STEP, name="the relay frozen", strike=standstill(lambda stack: stack.relays)),

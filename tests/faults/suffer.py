@@ -49,7 +49,7 @@ async def suffer(rig: Rig, fault: Fault) -> None:
             note=fault.note,
         )
     )
-    deadline_s = answer_deadline_s(rig.stack.settings)
+    deadline_s = answer_deadline_s(rig.stack.settings) + fault.standstill_s
     findings = find_faults(ledgers, deadline_s=deadline_s, mails_may_repeat=fault.mails_may_repeat)
     wrong = [finding for finding in findings if finding.kind not in fault.tolerated]
     assert not wrong, "\n".join(map(str, wrong))
@@ -65,7 +65,7 @@ async def _once(rig: Rig, fault: Fault) -> list[str]:
         *await stack.order(fault.callers - fault.callers // 2, authorization=fault.authorization),
     ]
     later = await stack.order(2, authorization=fault.authorization)
-    patience_s = answer_deadline_s(stack.settings) + 10
+    patience_s = answer_deadline_s(stack.settings) + fault.standstill_s + 10
     async with asyncio.TaskGroup() as group:
 
         def call(numbers: Sequence[str]) -> list[asyncio.Task[Call]]:
@@ -76,11 +76,12 @@ async def _once(rig: Rig, fault: Fault) -> list[str]:
             await _capturing(stack, under_way[: fault.callers // 2])
         async with fault.strike(rig):
             calls += call(later if fault.amid else under_way + later)
-            if fault.probed:
-                await _probe(stack, fault)
+            await _probe(stack, fault)
             await asyncio.wait(calls)
     statuses = {each.status for each in stack.calls[first:]}
     assert statuses <= set(fault.statuses), f"answered {statuses}"
+    told = {each.shipment_number: each.status for each in reversed(stack.calls[first:])}
+    assert not fault.refused or not {number for number in later if told[number] == 200}, "it has hindered nobody"
     await _repeat(stack, under_way + later)
     assert await stack.settle(timeout_s=90), f"not settled; {await _left(stack)}"
     assert all(process.running for process in logs.processes.values()), "a process has ended"

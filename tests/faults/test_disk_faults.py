@@ -50,9 +50,7 @@ async def test_the_database(
             await suffer(Rig(stack, postgres=postgres, more={"disk": disk}), fault)
 
 
-@pytest.mark.skipif(
-    find_server() is None, reason="filling its disk takes an installed rabbitmq-server"
-)
+@pytest.mark.skipif(find_server() is None, reason="filling its disk takes an installed rabbitmq-server")
 async def test_the_broker(  # noqa: PLR0917 - what a stack on the run's own database takes
     processes: Processes,
     database_url: str,
