@@ -21,7 +21,9 @@ def field_path(location: Sequence[int | str]) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         elif part != "[key]":
-            path += f".{part}" if path else part
+            # The name of a field is ours, but the key of an object is what was sent.
+            name = "".join(each if each.isprintable() else "\ufffd" for each in part)
+            path += f".{name}" if path else name
     return path
 
 
