@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from bench.data import Database, Numbers, TooFew
@@ -94,11 +95,13 @@ class Bench:
             variables=load_variables(api, numbers, callers=callers) | variables,
         )
 
-    def warm_up(self, api: Api, numbers: Numbers) -> None:
+    def warm_up(self, api: Api) -> None:
         """Let pools open and caches fill; nothing of it is measured."""
-        self.http(api, COMPLETE, "complete.lua", numbers, callers=max(self.size.callers), seconds=WARM_UP_S)
+        callers = max(self.size.callers)
+        numbers = api.database.add_released(self.most(callers, WARM_UP_S), captured=True)
+        self.http(api, COMPLETE, "complete.lua", numbers, callers=callers, seconds=WARM_UP_S)
 
-    def watch(self, **also: int):  # noqa: ANN201 - the context manager of usage.watch
+    def watch(self, **also: int) -> AbstractContextManager[Used]:
         """Count CPU and memory of the servers that always run and of `also`."""
         return watch({**self.servers.pids, **also})
 

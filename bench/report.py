@@ -15,6 +15,8 @@ from bench.plot import write_plot
 from bench.results import Row
 
 BEGIN, END = "<!-- figures: made by make bench -->", "<!-- end of the figures -->"
+# milliseconds or megabytes
+WORTH_TELLING = 0.005
 HEADINGS = ("", "median", "min .. max", "of limit", "wanted", "p50 ms", "p99 ms", "CPU ms each", "memory MB")
 
 
@@ -96,8 +98,14 @@ def cells(row: Row) -> tuple[str, ...]:
         "" if row.p50_ms is None else number(row.p50_ms),
         "" if row.p99_ms is None else number(row.p99_ms),
         by_process(row.cpu_ms),
-        by_process(row.memory_mb),
+        by_process(at_work(row)),
     )
+
+
+def at_work(row: Row) -> Mapping[str, float]:
+    """Return the memory of the processes that the row has used, or of all if it does not tell what it has used."""
+    worked = {name for name, used in row.cpu_ms.items() if used >= WORTH_TELLING}
+    return {name: size for name, size in row.memory_mb.items() if name in worked or not worked}
 
 
 def number(value: float) -> str:
@@ -107,7 +115,7 @@ def number(value: float) -> str:
 
 def by_process(figures: Mapping[str, float]) -> str:
     """Return figures by process, those that are nothing left out."""
-    return ", ".join(f"{name} {number(value)}" for name, value in figures.items() if value >= 0.005)
+    return ", ".join(f"{name} {number(value)}" for name, value in figures.items() if value >= WORTH_TELLING)
 
 
 def _line(columns: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from service.logs import configure_logs
 from service.settings import load_settings
 
 
-async def _nothing(_connection: Connection, _delivery: Delivery) -> Done:
+async def _nothing(connection: Connection, delivery: Delivery) -> Done:
     return Handled()
 
 

@@ -34,7 +34,6 @@ def _round(bench: Bench, number: int) -> Round:
     )
     servers.database.look("empty_outbox")
     servers.database.settle()
-    addresses = {"WAYBILL_AMQP_URL": servers.amqp_url}
     with (
         servers.smtp_sink(dump=dump) as (smtp_url, sink),
         servers.api(workers=size.workers[-1]) as api,
@@ -42,13 +41,13 @@ def _round(bench: Bench, number: int) -> Round:
             "relay",
             waybill("relay"),
             ready=lambda child: '"relay_started"' in child.output(),
-            env=servers.environment(**addresses),
+            env=servers.environment(WAYBILL_AMQP_URL=servers.amqp_url),
         ) as relay,
         servers.process(
             "worker-email",
             waybill("worker", "email"),
             ready=lambda child: '"worker_started"' in child.output(),
-            env=servers.environment(**addresses, WAYBILL_SMTP_URL=smtp_url),
+            env=servers.environment(WAYBILL_AMQP_URL=servers.amqp_url, WAYBILL_SMTP_URL=smtp_url),
         ) as worker,
     ):
         with bench.watch(api=api.pid, relay=relay.pid, worker=worker.pid, sink=sink) as used:

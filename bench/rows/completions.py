@@ -20,15 +20,15 @@ def measure(bench: Bench) -> Iterator[Row]:
     """Yield pgbench's rows, then HTTP's for each number of callers and API processes."""
     size = bench.size
     each = [bench.most(callers) * (1 + len(size.workers)) for callers in size.callers]
-    needed = size.rounds * (sum(each) + bench.most(size.callers[-1])) + len(size.workers) * bench.most(16, 1)
+    needed = size.rounds * (sum(each) + bench.most(size.callers[-1]))
     rounds: dict[str, list[Round]] = {}
     wanted: dict[str, str] = {}
     with ExitStack() as stack:
         apis = {workers: stack.enter_context(bench.servers.api(workers=workers)) for workers in size.workers}
         supply = Supply(bench.servers.database.add_released(needed, captured=True))
-        bench.servers.database.settle()
         for api in apis.values():
-            bench.warm_up(api, supply.take(bench.most(16, 1)))
+            bench.warm_up(api)
+        bench.servers.database.settle()
         for number in range(size.rounds):
             limits: dict[str, Round] = {}
             calls: dict[str, Round] = {}

@@ -20,11 +20,12 @@ def measure(bench: Bench) -> Iterator[Row]:
     size = bench.size
     workers = size.workers[-1]
     numbers = bench.servers.database.add_shipped(DIFFERENT)
-    bench.servers.database.settle()
     rounds: list[Round] = []
     with bench.servers.api(workers=workers) as api:
         links = bench.servers.folder / "links"
         links.write_text("".join(_link(number, api.secret) for number in range(numbers.first, numbers.last + 1)))
+        bench.warm_up(api)
+        bench.servers.database.settle()
         for _ in range(size.rounds):
             with bench.watch(api=api.pid) as used:
                 result = bench.http(api, "/", "documents.lua", numbers, callers=CALLERS, LINKS=str(links))

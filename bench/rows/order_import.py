@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.bench import Bench
+from bench.measure.usage import Used
 from bench.results import Round, Row
 from service.dev.programs import waybill
 
@@ -31,7 +32,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     yield Row("Order import", f"{bench.size.import_orders} orders from a file", "/s", tuple(rounds))
 
 
-def _round(bench: Bench, done: subprocess.CompletedProcess[str], used) -> Round:  # noqa: ANN001 - usage.Used
+def _round(bench: Bench, done: subprocess.CompletedProcess[str], used: Used) -> Round:
     if done.returncode:
         return Round(0, void=f"the import failed: {done.stderr[-200:]}")
     told = json.loads(done.stdout)

@@ -20,9 +20,9 @@ def measure(bench: Bench) -> Iterator[Row]:
     rounds: list[Round] = []
     with bench.servers.api(workers=workers, payment_url=bench.servers.payment_url) as api:
         paid = Supply(database.add_released(size.rounds * sum(map(bench.most, clients)), captured=True))
-        unpaid = Supply(database.add_released(size.rounds * bench.most(callers) + bench.most(16, 1), captured=False))
+        unpaid = Supply(database.add_released(size.rounds * bench.most(callers), captured=False))
+        bench.warm_up(api)
         database.settle()
-        bench.warm_up(api, unpaid.take(bench.most(16, 1)))
         for _ in range(size.rounds):
             best = max(bench.limit(paid.take(bench.most(each)), clients=each)[1].rate for each in clients)
             figures = bench.completions(api, unpaid.take(bench.most(callers)), callers=callers)

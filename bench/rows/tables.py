@@ -27,12 +27,13 @@ def measure(bench: Bench) -> Iterator[Row]:
     most = bench.most(callers)
     needed = 2 * size.rounds * most
     supplies = {scale: Supply(each.add_released(needed, captured=True)) for scale, each in databases.items()}
-    for database in databases.values():
-        database.settle()
     with (
         bench.servers.api(workers=workers, database=databases[SMALL_SCALE]) as small,
         bench.servers.api(workers=workers, database=databases[size.scale]) as large,
     ):
+        for api in (small, large):
+            bench.warm_up(api)
+            api.database.settle()
         for _ in range(size.rounds):
             first: dict[str, float] = {}
             for scale, api in ((SMALL_SCALE, small), (size.scale, large)):

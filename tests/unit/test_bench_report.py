@@ -106,6 +106,12 @@ def test_processes_that_did_nothing_are_left_out():
     assert by_process({"api": 1.5, "epmd": 0.0001}) == "api 1.50"
 
 
+def test_memory_is_told_of_the_processes_that_worked():
+    row = Row("", "", "/s", (Round(1, cpu_ms={"api": 1, "relay": 0.0001}, memory_mb={"api": 80, "relay": 50}),))
+    assert cells(row)[-1] == "api 80.0"
+    assert cells(Row("", "", "s", (Round(1, memory_mb={"RSS": 76}),)))[-1] == "RSS 76.0"
+
+
 def test_a_percentile_is_a_measured_value():
     values = list(range(1, 101))
     assert [percentile(values, share) for share in (0, 0.5, 0.99, 1)] == [1, 50, 99, 100]
