@@ -59,10 +59,16 @@ def unresolved(kind: str, *hops: str) -> Strike:
 
 _STEP = "names"
 
+
+def _fault(name: str, strike: Strike, **more: Any) -> Fault:
+    # The mail worker's connection to the database may be cut between the mail server's acceptance and its commit.
+    return Fault(step=_STEP, name=name, strike=strike, mails_may_repeat=True, **more)
+
+
 NAME_FAULTS = (
-    Fault(step=_STEP, name="the database's does not resolve", strike=unresolved("unknown", "database"), ready=503),
-    Fault(step=_STEP, name="the broker's does not resolve", strike=unresolved("unknown", "broker")),
-    Fault(step=_STEP, name="the mail server's does not resolve", strike=unresolved("unknown", "smtp")),
-    Fault(step=_STEP, name="the payment provider's does not resolve", strike=unresolved("unknown", "provider")),
-    Fault(step=_STEP, name="no resolver answers", strike=unresolved("silent", *NAMES), ready=503),
+    _fault("the database's does not resolve", unresolved("unknown", "database"), ready=503, refused=True),
+    _fault("the broker's does not resolve", unresolved("unknown", "broker")),
+    _fault("the mail server's does not resolve", unresolved("unknown", "smtp")),
+    _fault("the payment provider's does not resolve", unresolved("unknown", "provider"), refused=True),
+    _fault("no resolver answers", unresolved("silent", *NAMES), ready=503, refused=True),
 )
