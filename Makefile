@@ -11,7 +11,8 @@ help:
 	@echo '             installs what is missing; options: make run ARGS="--port 9000 --fresh"'
 	@echo 'make test    run all tests against real servers; options: make test ARGS="-k relay -x"'
 	@echo 'make faults  break everything, as often as docs/faults.md says, load with random faults for 20 minutes, and write'
-	@echo '             that page anew; takes hours; options: make faults ARGS="-k kill_matrix" LOAD="--minutes 5"'
+	@echo '             that page anew; takes hours; options: make faults LOAD="--minutes 5"; for some tests and no load:'
+	@echo '             make faults ARGS="-k kill_matrix"'
 	@echo 'make memory  the memory of every process over an hour of load, into the same page'
 	@echo 'make check   lint, formatting, types and the direction of imports'
 	@echo 'make bench   what Waybill does in a second beside what its servers can do; a look: make bench ARGS=--quick'
@@ -31,7 +32,7 @@ faults: export WAYBILL_FAULTS_FULL = 1
 faults memory: export WAYBILL_FAULTS_RESULTS = $(CURDIR)/tests/faults/results
 faults: environment broker
 	.venv/bin/pytest -n 2 --dist worksteal tests/faults $(ARGS)
-	.venv/bin/python -m tests.faults.load $(LOAD)
+	$(if $(ARGS),,.venv/bin/python -m tests.faults.load $(LOAD))
 	@.venv/bin/python -m tests.faults.table $(WAYBILL_FAULTS_RESULTS)
 
 memory: environment broker

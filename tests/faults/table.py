@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.faults.kill_steps import STEPS
+from tests.faults.known import FAULTS, KILLS, KNOWN, name_of
 
 DOCUMENT = Path(__file__).parents[2] / "docs/faults.md"
 KEPT = Path(__file__).parent / "results.jsonl"
@@ -77,27 +77,27 @@ _COUNTS: tuple[Column, ...] = tuple((name, partial(_text, field)) for field, nam
 _TIMES: tuple[Column, ...] = (("times", partial(_text, "repetitions")),)
 _LONGEST: tuple[Column, ...] = (("longest answer", lambda result: _seconds(result["longest_answer_s"])),)
 
-KILLS: tuple[Column, ...] = (
+KILL_COLUMNS: tuple[Column, ...] = (
     ("step", lambda result: f"`{result['step']}`"),
     ("fault", partial(_text, "fault")),
     *_TIMES,
     *_COUNTS,
 )
-FAULTS: tuple[Column, ...] = (
+FAULT_COLUMNS: tuple[Column, ...] = (
     ("where", partial(_text, "step")),
     ("fault", _noted),
     *_TIMES,
     *_COUNTS,
     *_LONGEST,
 )
-LOADS: tuple[Column, ...] = (
+LOAD_COLUMNS: tuple[Column, ...] = (
     ("load", partial(_text, "step")),
     ("faults", _noted),
     ("number of faults", partial(_text, "repetitions")),
     *_COUNTS,
     *_LONGEST,
 )
-MEMORY: tuple[Column, ...] = (
+MEMORY_COLUMNS: tuple[Column, ...] = (
     ("process", partial(_text, "step")),
     ("minutes", lambda result: f"{result['minutes']:g}"),
     ("completions", lambda result: f"{result['completions']:,}"),
@@ -108,11 +108,11 @@ MEMORY: tuple[Column, ...] = (
     ("course, in twelfths", lambda result: " ".join(f"{each:.0f}" for each in result["course"])),
 )
 SECTIONS = (
-    ("Processes killed", "kill", KILLS, ""),
-    ("Servers", "server", FAULTS, ""),
-    ("Network", "network", FAULTS, ""),
-    ("Load with random faults", "load", LOADS, ""),
-    ("Memory", "memory", MEMORY, _MEMORY),
+    ("Processes killed", "kill", KILL_COLUMNS, ""),
+    ("Servers", "server", FAULT_COLUMNS, ""),
+    ("Network", "network", FAULT_COLUMNS, ""),
+    ("Load with random faults", "load", LOAD_COLUMNS, ""),
+    ("Memory", "memory", MEMORY_COLUMNS, _MEMORY),
 )
 
 
@@ -127,10 +127,14 @@ def kept() -> list[Result]:
 
 
 def newest(results: Iterable[Result]) -> list[Result]:
-    """Return the newest result of each kind: what the tests know in their order, everything else by its name."""
-    of_a_kind = {kind_of(result): result for result in sorted(results, key=lambda result: result["at"])}
-    place = {name: n for n, name in enumerate(f"{step.process}: {name}" for name, step in STEPS.items())}
-    return [of_a_kind[kind] for kind in sorted(of_a_kind, key=lambda kind: (kind[0], place.get(kind[1], 0), *kind))]
+    """Return the newest result of each kind that is still tried, in the order of the tests' own tables."""
+    tried = [result for result in results if name_of(result) in KNOWN]
+    of_a_kind = {kind_of(result): result for result in sorted(tried, key=lambda result: result["at"])}
+    order = {name: place for place, name in enumerate([None, *KILLS, *FAULTS])}
+    return [
+        of_a_kind[kind]
+        for kind in sorted(of_a_kind, key=lambda kind: (kind[0], order[name_of(of_a_kind[kind])], *kind))
+    ]
 
 
 def kind_of(result: Result) -> tuple[str, str, str]:

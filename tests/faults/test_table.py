@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.faults import report
+from tests.faults.known import FAULTS, KILLS
 from tests.faults.ledgers import Ledgers, count
 from tests.faults.report import MemoryRow, Row, record, repetitions, row
 from tests.faults.table import document, newest, read
+
+API = next(name for name in KILLS if name.startswith("api: "))
+RELAY = next(name for name in KILLS if name.startswith("relay: "))
+BROKER = next((step, name) for step, name in FAULTS if step == "RabbitMQ")
 
 
 @pytest.fixture
@@ -33,11 +38,9 @@ def memory(step: str) -> MemoryRow:
 
 
 def test_results_become_a_page_of_aligned_tables(results: Path) -> None:
-    record(
-        Row(part="kill", step="relay: relay.begun", fault="kill -9: before the claim", repetitions=20, events_twice=3)
-    )
-    record(Row(part="kill", step="api: complete.begun", fault="kill -9: before the row", repetitions=1000))
-    record(Row(part="server", step="RabbitMQ", fault="away", repetitions=5, longest_answer_s=1.26, note="no answer"))
+    record(Row(part="kill", step=RELAY, fault="kill -9: before the claim", repetitions=20, events_twice=3))
+    record(Row(part="kill", step=API, fault="kill -9: before the row", repetitions=1000))
+    record(Row(part="server", step=BROKER[0], fault=BROKER[1], repetitions=5, longest_answer_s=1.26, note="no answer"))
     record(memory("api 1"))
     page = document(newest(read(results)))
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
@@ -47,18 +50,18 @@ def test_results_become_a_page_of_aligned_tables(results: Path) -> None:
     ]
     assert "1,020 times in all: captures twice 0, events lost 0, events twice 3," in page
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
-    assert ["`api: complete.begun`", "kill -9: before the row", "1000", *"000000"] in rows
-    assert ["RabbitMQ", "away (no answer)", "5", *"000000", "1.3 s"] in rows
+    assert [f"`{API}`", "kill -9: before the row", "1000", *"000000"] in rows
+    assert [BROKER[0], f"{BROKER[1]} (no answer)", "5", *"000000", "1.3 s"] in rows
     assert ["api 1", "60", "54,000", "50.1", "49.5", "51.0", "-0.2", "50 50"] in rows
     tables = [block.splitlines() for block in page.split("\n\n") if block.startswith("| ")]
     assert all(len({len(line) for line in table if line}) == 1 for table in tables)
     # In the order of a shipment's way, not of the alphabet.
-    assert page.index("complete.begun") < page.index("relay.begun")
+    assert page.index(API) < page.index(RELAY)
 
 
 def test_the_newest_result_of_a_kind_counts(results: Path) -> None:
     for repetitions_made in (3, 7):
-        record(Row(part="network", step="SMTP", fault="cut", repetitions=repetitions_made))
+        record(Row(part="network", step=BROKER[0], fault=BROKER[1], repetitions=repetitions_made))
     [only] = newest(read(results))
     assert only["repetitions"] == 7
     record(Row(part="load", step="1 minute", fault="none", repetitions=0))
@@ -77,6 +80,13 @@ def test_nothing_is_written_unless_results_are_wanted(results: Path, monkeypatch
     monkeypatch.setattr(report, "RESULTS", "")
     record(memory("api 1"))
     assert not results.exists()
+
+
+def test_what_is_no_longer_tried_leaves_the_page(results: Path) -> None:
+    record(Row(part="kill", step="api: a step of old", fault="kill -9", repetitions=1))
+    record(Row(part="server", step="RabbitMQ", fault="a fault of old", repetitions=1))
+    assert len(read(results)) == 2
+    assert newest(read(results)) == []
 
 
 @pytest.mark.parametrize(("full", "times"), [(False, 1), (True, 10)])
