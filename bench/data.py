@@ -20,7 +20,7 @@ from service.keys import Scope, create_key
 FILL = aiosql.from_path(FOLDER / "sql" / "fill.sql", "asyncpg", mandatory_parameters=False)
 LOOK = aiosql.from_path(FOLDER / "sql" / "look.sql", "asyncpg", mandatory_parameters=False)
 # So many shipments are one transaction of the loading.
-PIECE = 500_000
+PIECE = 200_000
 SLOW_FROM = 100_000
 
 T = TypeVar("T")
