@@ -31,7 +31,7 @@ test: environment broker
 faults: export WAYBILL_FAULTS_FULL = 1
 faults memory: export WAYBILL_FAULTS_RESULTS = $(CURDIR)/tests/faults/results
 faults: environment broker
-	.venv/bin/pytest -n 2 --dist worksteal tests/faults $(ARGS)
+	.venv/bin/pytest -n 2 --dist worksteal tests/faults tests/input $(ARGS)
 	$(if $(ARGS),,.venv/bin/python -m tests.faults.load $(LOAD))
 	@.venv/bin/python -m tests.faults.table $(WAYBILL_FAULTS_RESULTS)
 
