@@ -55,19 +55,20 @@ async def open_loaded_stack(*, keep: Path | None = None, **numbers: Any) -> Asyn
 
 
 def _record(outcome: Outcome) -> None:
-    plan, kinds = outcome.plan, len({fault.partition(" at ")[0] for fault in outcome.faults})
+    plan, minutes = outcome.plan, outcome.plan.seconds / 60
+    kinds = len({fault.partition(" at ")[0] for fault in outcome.faults})
     half = f", half of {plan.capacity:g}" if plan.capacity else ""
-    minutes = plan.seconds / 60
-    record(
-        row(
-            part="load",
-            step=f"{minutes:g} minutes at {plan.rate:g} completions a second{half}",
-            fault=f"a random one every {plan.fault_every_s:g} s" if plan.fault_every_s else "none",
-            repetitions=len(outcome.faults),
-            counts=outcome.counts,
-            note=f"{kinds} kinds of faults, {outcome.counts.calls:,} calls, {outcome.counts.shipped:,} shipped",
+    if plan.fault_every_s:
+        record(
+            row(
+                part="load",
+                step=f"{minutes:g} minutes at {plan.rate:g} completions a second{half}",
+                fault=f"a random one every {plan.fault_every_s:g} s",
+                repetitions=len(outcome.faults),
+                counts=outcome.counts,
+                note=f"{kinds} kinds of faults, {outcome.counts.calls:,} calls, {outcome.counts.shipped:,} shipped",
+            )
         )
-    )
     for each in outcome.memory:
         figures = {name: value for name, value in asdict(each).items() if name not in {"process", "samples"}}
         record(MemoryRow(step=each.process, minutes=minutes, completions=outcome.counts.shipped, **figures))
@@ -104,7 +105,8 @@ async def main(arguments: Sequence[str]) -> int:
             capacity=capacity,
         )
         outcome = await run_load(stack, plan)
-    _record(outcome)
+    if not outcome.findings:
+        _record(outcome)
     report = json.dumps(asdict(outcome), indent=2)
     sys.stdout.write(report + "\n")
     if options.report:
