@@ -74,7 +74,8 @@ async def stopped(process: Process) -> None:
 async def repeat(stack: Stack, number: str, *, callers: int) -> None:
     """Repeat a completion as its caller does, or as so many impatient ones do at once, until it is done."""
     calls = await asyncio.gather(*(stack.complete(number) for _ in range(callers)))
-    assert all(call.told in {Told.SHIPPED, Told.ALREADY} for call in calls), calls
+    said = "\n".join(process.output()[-4000:] for process in stack.apis.values())
+    assert all(call.told in {Told.SHIPPED, Told.ALREADY} for call in calls), f"{calls}\n{said}"
 
 
 def told(callers: int) -> str:
