@@ -45,7 +45,7 @@ async def service(
         yield started
 
 
-@pytest.mark.timeout(3600 if FULL else 240)
+@pytest.mark.timeout(7200 if FULL else 600)
 async def test_the_service_answers_as_its_documents_say(service: Api, pool: Pool, tmp_path: Path) -> None:
     numbers = await seed_orders(service, pool, 200 if FULL else 40)
     verdicts: list[Verdict] = []
