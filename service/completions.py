@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 # More in one transaction gain nothing and make each wait longer for the others.
 MOST_TOGETHER = 64
-# While one group waits for the disk, another one can use the processor.
+# Of one process. A second one would split what waits into smaller groups, each with statements and a commit to pay for.
 GROUPS_AT_ONCE = 1
 
 # The database, not a row, has failed the group: nobody in it would fare better alone.

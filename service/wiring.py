@@ -63,6 +63,13 @@ async def _refuse_standby(connection: PooledConnection) -> None:
         raise asyncpg.ReadOnlySQLTransactionError("the server takes no writes")
 
 
+async def _keep_session(connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Spare the statement with which the driver tidies up a session: nothing of ours outlives a transaction.
+
+    What was not ended is rolled back all the same. Listening, session locks and settings have no place in a pool.
+    """
+
+
 def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
 
@@ -83,6 +90,7 @@ async def open_pool(
             min_size=1,
             max_size=size or settings.database_pool_size,
             init=_prepare_connection,
+            reset=_keep_session,
             setup=None if standby_too else _refuse_standby,
             timeout=settings.database_acquire_timeout_s,
             command_timeout=settings.lock_timeout_s + 5,
