@@ -17,7 +17,7 @@ from tests.model.machine import live
 from tests.model.rig import Rig, open_rig
 
 LIVES = int(os.environ.get("WAYBILL_TEST_MODEL_LIVES", "0"))
-SHORT = 30
+SHORT = 24
 STEPS = 100
 # How often each of these must have happened in the short form, whatever the speed of the machine.
 LEAST = {
@@ -57,5 +57,5 @@ def test_the_service_keeps_its_promises(rig: Rig) -> None:
             error.add_note(f"seed {seed}")
             raise
     # It was no quiet life: all that matters has happened, and often.
-    for what, least in LEAST.items():
+    for what, least in ({} if LIVES else LEAST).items():
         assert sum(times for happened, times in tally.items() if what in happened) >= least, (what, tally)
