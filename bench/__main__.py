@@ -44,8 +44,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     if shutil.which("wrk") is None:
         sys.exit("bench: wrk is not installed; on Debian and Ubuntu: apt-get install wrk")
-    # Told to end, it ends its servers too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _end)
     size = _size(arguments)
     with _folder(arguments.folder) as folder:
         _announce_scale(size, folder)
@@ -62,6 +61,12 @@ def main() -> None:
         arguments.document.write_text(with_figures(arguments.document.read_text(), as_markdown(rows, facts)))
     if any(row.void for row in rows):
         sys.exit("bench: rows are void: what they did was not what they were to do")
+
+
+def _end(*_: object) -> None:
+    """Told to end, end the servers too; told again, go on with that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _measure(bench: Bench, names: Sequence[str]) -> tuple[list[Row], dict[str, str]]:

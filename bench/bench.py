@@ -95,10 +95,13 @@ class Bench:
             variables=load_variables(api, numbers, callers=callers) | variables,
         )
 
-    def warm_up(self, api: Api) -> None:
-        """Let pools open and caches fill; nothing of it is measured."""
+    def warm_up(self, api: Api, *, captured: bool = True) -> None:
+        """Let pools open and caches fill; nothing of it is measured.
+
+        What is captured already is completed in groups, over few connections; what is not takes one each.
+        """
         callers = max(self.size.callers)
-        numbers = api.database.add_released(self.most(callers, WARM_UP_S), captured=True)
+        numbers = api.database.add_released(self.most(callers, WARM_UP_S), captured=captured)
         self.http(api, COMPLETE, "complete.lua", numbers, callers=callers, seconds=WARM_UP_S)
 
     def watch(self, **also: int) -> AbstractContextManager[Used]:

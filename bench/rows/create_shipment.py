@@ -18,7 +18,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     rounds: dict[str, list[Round]] = {"false": [], "true": []}
     with bench.servers.api(workers=workers, payment_url=bench.servers.payment_url) as api:
         supply = Supply(database.add_unshipped_orders((2 * size.rounds) * bench.most(callers)))
-        bench.warm_up(api)
+        bench.warm_up(api, captured=False)
         database.settle()
         for _ in range(size.rounds):
             for capture, figures in rounds.items():

@@ -21,7 +21,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     with bench.servers.api(workers=workers, payment_url=bench.servers.payment_url) as api:
         paid = Supply(database.add_released(size.rounds * sum(map(bench.most, clients)), captured=True))
         unpaid = Supply(database.add_released(size.rounds * bench.most(callers), captured=False))
-        bench.warm_up(api)
+        bench.warm_up(api, captured=False)
         database.settle()
         for _ in range(size.rounds):
             best = max(bench.limit(paid.take(bench.most(each)), clients=each)[1].rate for each in clients)

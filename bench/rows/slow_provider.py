@@ -35,7 +35,7 @@ def measure(bench: Bench) -> Iterator[Row]:
         supply = Supply(
             bench.servers.database.add_released(size.rounds * each, captured=False, authorization=authorization)
         )
-        bench.warm_up(api)
+        bench.warm_up(api, captured=False)
         bench.servers.database.settle()
         for _ in range(size.rounds):
             with bench.watch(api=api.pid) as used:
