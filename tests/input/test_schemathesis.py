@@ -25,7 +25,7 @@ Pool = asyncpg.Pool
 DOCUMENTS = documents("/api/order-api")
 SEED = 20261121
 # Random cases for each operation: in `make test` and in `make faults`.
-CASES_EACH = {"Shipment Completion API": (60, 2000), "Order API": (8, 300), "Order intake": (20, 1000)}
+CASES_EACH = {"Shipment Completion API": (60, 2000), "Order API": (8, 300), "Order intake": (20, 600)}
 
 
 @pytest.fixture
