@@ -86,7 +86,7 @@ async def connections_closed(rig: Rig) -> AsyncIterator[None]:
 
 async def close_connections(rig: Rig) -> None:
     # Not over the management API, which learns of new connections only seconds later.
-    await in_thread(_server(rig).control, "close_all_connections", "maintenance")
+    await in_thread(_server(rig).control, "close_all_connections", "--global", "maintenance")
 
 
 def alarm(begin: Callable[[PrivateBroker], None], end: Callable[[PrivateBroker], None]) -> Strike:

@@ -23,7 +23,8 @@ IMPATIENT: dict[str, Any] = {
     "idle_in_transaction_timeout_s": 3,
     "shutdown_timeout_s": 5,
     "publish_timeout_s": 2,
-    "smtp_timeout_s": 1,
+    # Not so the mail server's: a mail would be given up, and sent again, for no fault but a busy machine.
+    "smtp_timeout_s": 15,
     "database_pool_size": 6,
 }
 SLOW_MACHINE_S = 3.0

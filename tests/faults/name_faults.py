@@ -69,6 +69,6 @@ NAME_FAULTS = (
     _fault("the database's does not resolve", unresolved("unknown", "database"), ready=503, refused=True),
     _fault("the broker's does not resolve", unresolved("unknown", "broker")),
     _fault("the mail server's does not resolve", unresolved("unknown", "smtp")),
-    _fault("the payment provider's does not resolve", unresolved("unknown", "provider"), refused=True),
+    _fault("the payment provider's does not resolve", unresolved("unknown", "provider")),
     _fault("no resolver answers", unresolved("silent", *NAMES), ready=503, refused=True),
 )

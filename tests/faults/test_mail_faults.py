@@ -13,6 +13,6 @@ from tests.support.smtp_script import open_script
 
 @pytest.mark.timeout(1200)
 async def test_the_mail_server(new_stack: OpenStack, subtests: pytest.Subtests) -> None:
-    async with new_stack(**IMPATIENT) as stack, open_script() as script:
+    async with new_stack(**IMPATIENT | {"smtp_timeout_s": 3}) as stack, open_script() as script:
         await suffer_all(Rig(stack, more={"script": script}), MAIL_FAULTS, subtests)
         stack.processes.close()
