@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import resource
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -94,6 +95,9 @@ async def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keep", type=Path, help="folder in which the processes' logs stay")
     parser.add_argument("--report", type=Path, help="write the outcome there, as JSON")
     options = parser.parse_args(arguments)
+    # Every call under way has a connection, and every connection of a process two more at its proxy.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     async with open_loaded_stack(keep=options.keep, apis=2, relays=2, workers=2, **SETTINGS) as stack:
         capacity = await measure_capacity(stack) if options.rate == HALF else None
         plan = Plan(
