@@ -76,13 +76,14 @@ def _milliseconds(seconds: float) -> str:
 
 @asynccontextmanager
 async def open_pool(
-    settings: Settings, *, name: str, size: int | None = None, standby_too: bool = False
+    settings: Settings, *, name: str, size: int | None = None, standby_too: bool = False, plan_once: bool = False
 ) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
     """Open the process's connection pool; `name` shows in pg_stat_activity.
 
     The server's own time-outs are set on every connection, so that a lock or a transaction that we lose sight of is
     freed by the server. The pool opens its first connection here: an unreachable database fails the start. It hands out
-    no connection to a server that takes no writes, unless `standby_too`.
+    no connection to a server that takes no writes, unless `standby_too`. `plan_once`: each connection plans a statement
+    once for whatever parameters come, instead of anew where a guess says that it could pay.
     """
     try:
         pool = await asyncpg.create_pool(
@@ -98,6 +99,7 @@ async def open_pool(
                 "application_name": f"waybill {name}",
                 "lock_timeout": _milliseconds(settings.lock_timeout_s),
                 "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout_s),
+                "plan_cache_mode": "force_generic_plan" if plan_once else "auto",
             },
         )
     except (ValueError, *CONNECTION_ERRORS) as error:

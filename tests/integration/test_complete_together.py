@@ -17,6 +17,7 @@ import pytest
 from publishers.wakeup import RelayWakeup
 from service.completions import MOST_TOGETHER, Completions
 from service.payments.registry import open_providers
+from service.services import open_services
 from service.settings import Settings
 from service.shipping.complete_shipment import Completed, complete_shipment
 from service.shipping.complete_together import Completion
@@ -385,6 +386,22 @@ async def test_two_processes_that_take_the_same_in_opposite_order_never_wait_in_
     assert await pool.fetchval("SELECT count(*) FROM events") == rounds * 8
     assert await pool.fetchval("SELECT count(*) FROM orders WHERE unshipped_quantity = 0") == rounds * 7
     assert await pool.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+
+
+async def test_no_statement_is_planned_again_for_each_call(api_settings: Settings, pool: Pool) -> None:
+    orders = [str(n) for n in range(3)]
+    for order in orders:
+        await insert_paid(pool, order)
+    one_connection = api_settings.model_copy(update={"database_pool_size": 1})
+    async with open_services(one_connection, name="api") as services:
+        for order in orders:
+            await services.completions.complete(completion(f"{order}-1"))
+        planned = await services.pool.fetchrow(
+            "SELECT sum(custom_plans) AS anew, sum(generic_plans) AS once FROM pg_prepared_statements"
+            " WHERE statement LIKE '%shipments%'"
+        )
+    assert planned["anew"] == 0
+    assert planned["once"] >= 3
 
 
 async def test_a_stop_lets_the_group_under_way_end(api_settings: Settings, pool: Pool) -> None:
