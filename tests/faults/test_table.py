@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.faults import report
-from tests.faults.known import FAULTS, KILLS
+from tests.faults.known import FAULTS, KILLS, KNOWN, name_of
 from tests.faults.ledgers import Ledgers, count
 from tests.faults.report import MemoryRow, Row, record, repetitions, row
-from tests.faults.table import document, newest, read
+from tests.faults.table import DOCUMENT, document, kept, newest, read
 
 API = next(name for name in KILLS if name.startswith("api: "))
 RELAY = next(name for name in KILLS if name.startswith("relay: "))
@@ -87,6 +87,14 @@ def test_what_is_no_longer_tried_leaves_the_page(results: Path) -> None:
     record(Row(part="server", step="RabbitMQ", fault="a fault of old", repetitions=1))
     assert len(read(results)) == 2
     assert newest(read(results)) == []
+
+
+def test_the_page_is_complete_and_says_what_was_recorded() -> None:
+    results = kept()
+    assert DOCUMENT.read_text() == document(results)
+    assert newest(results) == results, "in order, each once, and nothing that is no longer tried"
+    assert {name_of(result) for result in results} == KNOWN, "everything that is tried has its row"
+    assert {result["part"] for result in results} >= {"kill", "server", "network", "load"}
 
 
 @pytest.mark.parametrize(("full", "times"), [(False, 1), (True, 10)])
