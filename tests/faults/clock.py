@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,3 +39,13 @@ class Clock:
             "FAKETIME_DONT_RESET": "1",
             "FAKETIME_DISABLE_SHM": "1",
         }
+
+
+def clear_up() -> None:
+    """Remove the shared memory that the library leaves behind of processes that were killed."""
+    for left in Path("/dev/shm").glob("*faketime_*"):
+        pid = left.name.rpartition("_")[2]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            # Somebody else's, or removed by another run of the tests.
+            with suppress(OSError):
+                left.unlink()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from service.settings import Settings
 from tests.faults.application_role import admin_pool, as_application
-from tests.faults.clock import Clock
+from tests.faults.clock import Clock, clear_up
 from tests.faults.clock_faults import CLOCK_FAULTS
 from tests.faults.fault import IMPATIENT, Rig
 from tests.faults.private_servers import open_postgres
@@ -16,6 +17,14 @@ from tests.faults.stack import open_stack
 from tests.faults.suffer import suffer_all
 from tests.support.processes import Processes
 from tests.support.smtp_sink import SmtpSink
+
+
+@pytest.fixture(autouse=True)
+def _cleared_up(processes: Processes) -> Iterator[None]:
+    yield
+    # First, so that nothing is left of them either.
+    processes.close()
+    clear_up()
 
 
 @pytest.mark.timeout(1200)
