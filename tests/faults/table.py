@@ -48,6 +48,9 @@ _MEMORY = """\
 Own memory (USS) of every process under steady load, in MiB, sampled each 10 s: the medians of the first and the last
 quarter of the time, and the slope of a line fitted to all samples. The sandbox payment provider keeps its whole ledger
 in memory, by design; it is no part of an installation.
+
+What grows at first has an end: the JSON parser keeps the last 16,384 short strings that it has met, and an API process
+has met so many after some 4,000 payments. `course` shows where that is over.
 """
 
 COUNTED = (

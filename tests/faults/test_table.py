@@ -94,7 +94,7 @@ def test_the_page_is_complete_and_says_what_was_recorded() -> None:
     assert DOCUMENT.read_text() == document(results)
     assert newest(results) == results, "in order, each once, and nothing that is no longer tried"
     assert {name_of(result) for result in results} == KNOWN, "everything that is tried has its row"
-    assert {result["part"] for result in results} >= {"kill", "server", "network", "load"}
+    assert {result["part"] for result in results} >= {"kill", "server", "network", "load", "memory"}
 
 
 @pytest.mark.parametrize(("full", "times"), [(False, 1), (True, 10)])
