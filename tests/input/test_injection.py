@@ -304,7 +304,7 @@ configure_logs(Settings(log_format=sys.argv[1], log_level="info"), process="test
 log = structlog.get_logger()
 for payload in json.load(sys.stdin):
     log.info("tried", value=payload, nested={"a": [payload]})
-    logging.getLogger("a.library").warning("said %s", payload)
+    logging.getLogger("somebody.else").warning("said %s", payload)
 """
 
 
