@@ -44,7 +44,7 @@ async def clear_away(connection: Connection, *, history_days: int, webhooks_days
     events = None
     if await maintain.outbox_size(connection) <= LARGEST_OUTBOX:
         events = await _in_batches(
-            maintain.delete_events, connection, after=UUID(int=0), before=_first_id(history), older_than=history
+            _delete_events, connection, after=UUID(int=0), before=_first_id(history), older_than=history
         )
     else:
         log.warning("events_left_alone", reason="the outbox is too full; run again when the relay has caught up")
@@ -52,6 +52,19 @@ async def clear_away(connection: Connection, *, history_days: int, webhooks_days
     inbox = await _in_batches(maintain.delete_inbox, connection, after=_EARLIEST, older_than=history)
     emails = await _in_batches(maintain.delete_emails, connection, after=_EARLIEST, older_than=history)
     return Cleared(events=events, inbox=inbox, emails=emails, webhook_deliveries=deliveries)
+
+
+async def _delete_events(
+    connection: Connection, *, after: UUID, before: UUID, older_than: datetime, batch_size: int
+) -> dict[str, Any]:
+    maintain = queries("maintain")
+    async with connection.transaction():
+        ids = [
+            row["id"]
+            async for row in maintain.lock_events(connection, after=after, before=before, batch_size=batch_size)
+        ]
+        deleted = await maintain.delete_events(connection, ids=ids, older_than=older_than)
+    return {"last": ids[-1] if ids else None, "deleted": deleted}
 
 
 async def _in_batches(

@@ -5,20 +5,24 @@
 -- name: outbox_size$
 SELECT count(*) FROM outbox;
 
--- name: delete_events^
--- By primary key: the ids begin with the time. What still has to be published or sent stays, whatever its age.
--- webhook_deliveries go with their event, by the unique index that begins with it.
-WITH batch AS MATERIALIZED (
-    SELECT id, occurred_at FROM events WHERE id > :after AND id < :before ORDER BY id LIMIT :batch_size
-    FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM events e USING batch b
-    WHERE e.id = b.id AND b.occurred_at < :older_than
+-- name: lock_events
+-- By primary key: the ids begin with the time. The row locks keep everybody from putting these events into the outbox or
+-- down to be sent until they are deleted.
+SELECT id FROM events WHERE id > :after AND id < :before ORDER BY id LIMIT :batch_size
+FOR UPDATE SKIP LOCKED;
+
+-- name: delete_events$
+-- Under lock_events, in a statement of its own so that it sees what was put down before the locks. What still has to be
+-- published or sent stays, whatever its age. webhook_deliveries go with their event, by the unique index that begins
+-- with it.
+WITH gone AS (
+    DELETE FROM events e
+    WHERE e.id = ANY(:ids::uuid[]) AND e.occurred_at < :older_than
       AND NOT EXISTS (SELECT FROM outbox o WHERE o.event_id = e.id)
       AND NOT EXISTS (SELECT FROM webhook_deliveries d WHERE d.event_id = e.id AND d.status = 'PENDING')
     RETURNING 1
 )
-SELECT (SELECT max(id::text)::uuid FROM batch) AS last, (SELECT count(*) FROM gone) AS deleted;
+SELECT count(*) FROM gone;
 
 -- name: delete_inbox^
 -- By the index on handled_at.

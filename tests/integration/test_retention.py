@@ -122,6 +122,18 @@ async def test_what_is_still_to_be_published_or_sent_stays(pool: Pool, shipment:
     assert await left(pool, "webhook_deliveries") == {to_be_sent, failed}
 
 
+async def test_what_is_put_down_to_be_sent_meanwhile_stays(pool: Pool, shipment: ShipmentRow) -> None:
+    await insert_endpoint(pool)
+    event_id = await insert_event(pool, shipment, days=500)
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO webhook_deliveries (endpoint_id, event_id) SELECT id, $1 FROM webhook_endpoints", event_id
+        )
+        assert (await clear(pool)).events == 0
+    assert (await clear(pool)).events == 0
+    assert await left(pool, "webhook_deliveries") == {event_id}
+
+
 async def test_a_full_outbox_keeps_the_events(
     pool: Pool, shipment: ShipmentRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
