@@ -63,11 +63,13 @@ class Completions:
         settings: Settings,
         *,
         pool: asyncpg.Pool[asyncpg.Record],
+        payment_pool: asyncpg.Pool[asyncpg.Record],
         providers: Mapping[str, PaymentProvider],
         wakeup: RelayWakeup,
     ) -> None:
         self._settings = settings
         self._pool = pool
+        self._payment_pool = payment_pool
         self._providers = providers
         self._wakeup = wakeup
         self._waiting: deque[_Call] = deque()
@@ -100,7 +102,7 @@ class Completions:
 
     async def _complete_alone(self, completion: Completion) -> Completed:
         settings = self._settings
-        async with borrow_connection(self._pool, timeout_s=settings.database_acquire_timeout_s) as connection:
+        async with borrow_connection(self._payment_pool, timeout_s=settings.database_acquire_timeout_s) as connection:
             completed = await complete_shipment(
                 connection,
                 shipment_number=completion.shipment_number,

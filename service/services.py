@@ -16,6 +16,7 @@ from service.payments.provider import PaymentProvider
 from service.payments.registry import open_providers
 from service.settings import Settings
 from service.wiring import PooledConnection, borrow_connection, check_migrated, open_pool
+from sql import queries
 
 
 @dataclass(slots=True)
@@ -57,10 +58,15 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Resources and settings of one API process."""
+    """Resources and settings of one API process.
+
+    `pool` is for what takes as long as its statements take. What may wait for a payment provider or for a lock has
+    connections of its own, `payment_pool`, so that it keeps nobody else waiting.
+    """
 
     settings: Settings
     pool: asyncpg.Pool[asyncpg.Record]
+    payment_pool: asyncpg.Pool[asyncpg.Record]
     providers: Mapping[str, PaymentProvider]
     wakeup: RelayWakeup
     completions: Completions
@@ -69,6 +75,29 @@ class Services:
     def connection(self) -> AbstractAsyncContextManager[PooledConnection]:
         """Borrow a connection. Raises `TemporarilyUnavailable` when none can be had in time."""
         return borrow_connection(self.pool, timeout_s=self.settings.database_acquire_timeout_s)
+
+    def payment_connection(self) -> AbstractAsyncContextManager[PooledConnection]:
+        """Borrow a connection for what may wait long. Raises `TemporarilyUnavailable` when none can be had in time."""
+        return borrow_connection(self.payment_pool, timeout_s=self.settings.database_acquire_timeout_s)
+
+    @asynccontextmanager
+    async def turn(
+        self, name: str, *, order_number: str, shipment_number: str | None = None, captures: bool = False
+    ) -> AsyncIterator[PooledConnection]:
+        """Wait for the turn of `name` within this process, then borrow a connection to work on the order with.
+
+        `captures`: the work may ask a payment provider, for the shipment or (None) a new one. Raises `TimeoutError`, or
+        `TemporarilyUnavailable`.
+        """
+        async with self.turns.hold(name, timeout_s=self.settings.lock_timeout_s):
+            async with self.connection() as connection:
+                if not await queries("shipping").may_wait(
+                    connection, order_number=order_number, shipment_number=shipment_number, captures=captures
+                ):
+                    yield connection
+                    return
+            async with self.payment_connection() as connection:
+                yield connection
 
 
 SERVICES = web.AppKey("services", Services)
@@ -81,9 +110,19 @@ async def open_services(settings: Settings, *, name: str) -> AsyncIterator[Servi
         # All that an API asks for goes by an index, whatever is asked. The server takes a statement with short arrays
         # for cheaper than its general plan, and would spend half its time on planning it again for each call.
         pool = await stack.enter_async_context(open_pool(settings, name=name, plan_once=True))
+        payment_pool = await stack.enter_async_context(
+            open_pool(settings, name=f"{name} payments", size=settings.payment_pool_size, plan_once=True)
+        )
         await check_migrated(pool)
         providers = await stack.enter_async_context(open_providers(settings))
         wakeup = RelayWakeup()
-        completions = Completions(settings, pool=pool, providers=providers, wakeup=wakeup)
+        completions = Completions(settings, pool=pool, payment_pool=payment_pool, providers=providers, wakeup=wakeup)
         stack.push_async_callback(completions.close)
-        yield Services(settings=settings, pool=pool, providers=providers, wakeup=wakeup, completions=completions)
+        yield Services(
+            settings=settings,
+            pool=pool,
+            payment_pool=payment_pool,
+            providers=providers,
+            wakeup=wakeup,
+            completions=completions,
+        )

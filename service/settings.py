@@ -49,6 +49,13 @@ class Settings(BaseSettings):
     rate_limit: str = Field("", description='calls per key and API process, such as "100/second"; empty: no limit')
 
     database_pool_size: int = Field(10, ge=1, le=500, description="database connections of one process")
+    payment_pool_size: int = Field(
+        10,
+        ge=1,
+        le=500,
+        description="further connections of one API process, for calls that wait for a payment or a lock; so many"
+        " payments at once",
+    )
     database_acquire_timeout_s: float = Field(5, gt=0, description="wait for a free connection, then 503")
     lock_timeout_s: float = Field(15, gt=0, description="wait for a lock that another call holds, then 503")
     capture_timeout_s: float = Field(10, gt=0, description="wait for the payment provider, then the outcome is unknown")

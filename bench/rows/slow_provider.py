@@ -22,7 +22,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     """Yield the completions' row, and two of a 404: with nothing else going on, and beside those completions."""
     size = bench.size
     callers, workers = size.callers[-1], size.workers[-1]
-    connections = workers * int(Settings.model_fields["database_pool_size"].default)
+    connections = workers * int(Settings.model_fields["payment_pool_size"].default)
     possible = min(connections, callers) / (TAKES_MS / 1000)
     seconds = max(size.seconds, 3)
     calls: list[Round] = []

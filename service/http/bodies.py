@@ -17,11 +17,14 @@ Model = TypeVar("Model", bound=BaseModel)
 KIB = 1024
 # Enough for any documented request; design section 5.
 USUAL_LIMIT = 64 * KIB
-# aiohttp's own limit for the whole application: that of the largest body any endpoint takes.
+# aiohttp's own limit for the whole application. Only bodies of many rows may be larger.
 LARGEST_LIMIT = 1024 * KIB
 # A caller that sends a few bytes now and then must not hold a connection for ever.
 BODY_TIMEOUT_S = 30.0
 
+JSON_LINES = "application/x-ndjson"
+# The other names that are in use; none is registered.
+_JSON_LINES = frozenset({JSON_LINES, "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 _ENCODINGS = frozenset({"identity", "gzip", "deflate"})
 _CHARSETS = frozenset(
     {"utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "ascii", "iso8859-1", "cp1252"}
@@ -37,15 +40,18 @@ async def read_json(request: web.Request, model: type[Model], *, limit: int = US
         raise InvalidRequest(describe(error)) from None
 
 
-async def read_text(request: web.Request, *, limit: int = USUAL_LIMIT) -> str:
-    """Return the text of a JSON body.
+async def read_text(request: web.Request, *, limit: int = USUAL_LIMIT, lines_too: bool = False) -> str:
+    """Return the text of a JSON body, with `lines_too` also of one of JSON lines.
 
     Raises the HTTP errors 408 (it does not arrive within `BODY_TIMEOUT_S`), 413 (more than `limit` bytes) and 415, or
     `InvalidRequest` for bytes that are no text. A request that names no content type is taken for JSON: old clients
     leave it out.
     """
-    if hdrs.CONTENT_TYPE in request.headers and not is_json(request.content_type):
-        raise web.HTTPUnsupportedMediaType(text="Content-Type must be application/json.")
+    if hdrs.CONTENT_TYPE in request.headers and not (
+        is_json(request.content_type) or (lines_too and is_json_lines(request.content_type))
+    ):
+        expected = f"application/json or {JSON_LINES}" if lines_too else "application/json"
+        raise web.HTTPUnsupportedMediaType(text=f"Content-Type must be {expected}.")
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() not in _ENCODINGS:
         raise web.HTTPUnsupportedMediaType(text="Content-Encoding must be gzip or deflate, if any.")
     charset = _charset(request)
@@ -61,6 +67,8 @@ async def _read(request: web.Request, *, limit: int) -> bytes:
         raise _too_large(limit)
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
+            if limit > request.client_max_size:
+                request = request.clone(client_max_size=limit)
             body = await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout(text=f"The body did not arrive within {BODY_TIMEOUT_S:g} s.") from None
@@ -84,6 +92,11 @@ def describe(error: ValidationError) -> str:
 def is_json(content_type: str) -> bool:
     """Return whether a content type means JSON."""
     return content_type in {"application/json", "text/json"} or content_type.endswith("+json")
+
+
+def is_json_lines(content_type: str) -> bool:
+    """Return whether a content type means one JSON value per line."""
+    return content_type in _JSON_LINES
 
 
 def _charset(request: web.Request) -> str:

@@ -67,6 +67,9 @@ DATABASE_AWAY = (
 class Bug(Exception):
     """A failure that no caller can do anything about. Its cause is in the log."""
 
+    def __init__(self) -> None:
+        super().__init__("Internal server error.")
+
 
 Failure: TypeAlias = WaybillError | web.HTTPException | Bug
 # Answers a failure in the words of one contract.
@@ -83,18 +86,10 @@ def errors_answered(contracts: Mapping[str, Renderer]) -> Middleware:
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except web.HTTPException as error:
-            if error.status < 400:
+        except Exception as error:
+            if isinstance(error, web.HTTPException) and error.status < 400:
                 raise
-            failure: Failure = error
-        except WaybillError as error:
-            failure = error
-        except DATABASE_AWAY as error:
-            log.warning("dependency_unavailable", cause=repr(error))
-            failure = TemporarilyUnavailable()
-        except Exception:
-            log.exception("request_failed")
-            failure = Bug()
+            failure = failure_of(error)
         path = request.path
         render = next(
             (render for prefix, render in contracts.items() if path == prefix or path.startswith(f"{prefix}/")),
@@ -103,6 +98,24 @@ def errors_answered(contracts: Mapping[str, Renderer]) -> Middleware:
         return await render(request, failure)
 
     return answering
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return what a caller may know of an exception, and log the rest."""
+    if isinstance(error, WaybillError | web.HTTPException):
+        return error
+    if isinstance(error, DATABASE_AWAY):
+        log.warning("dependency_unavailable", cause=repr(error))
+        return TemporarilyUnavailable()
+    log.error("request_failed", exc_info=error)
+    return Bug()
+
+
+def status_of(failure: WaybillError | Bug) -> int:
+    """Return the status that the Shipment Completion API has for a failure."""
+    if isinstance(failure, Bug):
+        return 500
+    return next(STATUS[kind] for kind in type(failure).__mro__ if kind in STATUS)
 
 
 def kept_headers(error: web.HTTPException) -> dict[str, str]:
@@ -119,9 +132,7 @@ async def _as_usual(_request: web.Request, failure: Failure) -> web.Response:
     """Build the Shipment Completion API's error body, which all of our own endpoints share."""
     if isinstance(failure, web.HTTPException):
         return _error(failure.status, message_of(failure), kept_headers(failure))
-    if isinstance(failure, Bug):
-        return _error(500, "Internal server error.")
-    status = next(STATUS[kind] for kind in type(failure).__mro__ if kind in STATUS)
+    status = status_of(failure)
     return _error(status, str(failure), {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None)
 
 

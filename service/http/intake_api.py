@@ -24,14 +24,13 @@ _ORDER_NUMBER: TypeAdapter[str] = TypeAdapter(Code)
 
 async def put_order(request: web.Request) -> web.Response:
     """Create or change an order: 201 once it is created, 200 when it existed. Bodies up to 1 MiB."""
-    order = _numbered(await read_json(request, IntakeOrder, limit=LARGEST_LIMIT), request.match_info["orderNumber"])
-    structlog.contextvars.bind_contextvars(order_number=order.order_number)
+    body = await read_json(request, IntakeOrder, limit=LARGEST_LIMIT)
+    number = _number(body, request.match_info["orderNumber"])
+    order = body.model_copy(update={"order_number": number})
+    structlog.contextvars.bind_contextvars(order_number=number)
     services = request.app[SERVICES]
     origin = request[ORIGIN]
-    async with (
-        services.turns.hold(f"order:{order.order_number}", timeout_s=services.settings.lock_timeout_s),
-        services.connection() as connection,
-    ):
+    async with services.turn(f"order:{number}", order_number=number) as connection:
         result = await intake_order(connection, order, request_id=origin.request_id, traceparent=origin.traceparent)
         structlog.contextvars.bind_contextvars(outcome=result.outcome)
         if result.outcome != "unchanged":
@@ -55,14 +54,14 @@ async def get_order(request: web.Request) -> web.Response:
     return web.json_response(text=answer.model_dump_json(by_alias=True, exclude_none=True))
 
 
-def _numbered(order: IntakeOrder, path_number: str) -> IntakeOrder:
+def _number(order: IntakeOrder, path_number: str) -> str:
     try:
         number = _ORDER_NUMBER.validate_python(path_number)
     except ValidationError as error:
         raise InvalidRequest(f"orderNumber in the path: {error.errors()[0]['msg']}") from None
     if order.order_number not in {None, number}:
         raise InvalidRequest(f"orderNumber: expected {number} as in the path, or none")
-    return order.model_copy(update={"order_number": number})
+    return number
 
 
 def routes() -> list[web.RouteDef]:

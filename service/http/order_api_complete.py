@@ -8,7 +8,7 @@ from aiohttp import web
 
 from schemas.order_api import CaptureRequest, CompleteRequest
 from service.http.order_api_requests import departure_of
-from service.http.order_api_work import Messages, about_shipment, check_order, done, origin, payment, turn
+from service.http.order_api_work import Messages, about_shipment, check_order, done, origin, payment, shipment_turn
 from service.shipping.capture_shipment import capture_shipment
 from service.shipping.complete_shipment import complete_shipment
 from service.shipping.errors import CaptureNotSupported, ShipmentAlreadyShipped
@@ -23,7 +23,7 @@ async def complete(request: web.Request, body: CompleteRequest) -> dict[str, Any
     named = about_shipment(request, body.shipment, _COMPLETE_MESSAGES)
     check_order(body.shipment, body.order)
     departure = departure_of(body, comment=body.internal_comment)
-    async with turn(request, body.shipment) as connection:
+    async with shipment_turn(request, body.shipment, captures=body.capture is not False) as connection:
         try:
             await complete_shipment(
                 connection,
@@ -48,7 +48,7 @@ async def capture(request: web.Request, body: CaptureRequest) -> dict[str, Any]:
     """Take the shipment's money, unless that has been done."""
     named = about_shipment(request, body.shipment)
     check_order(body.shipment, body.order)
-    async with turn(request, body.shipment) as connection:
+    async with shipment_turn(request, body.shipment, captures=True) as connection:
         await capture_shipment(connection, body.shipment, **payment(request))
         await done(request, connection, "captured")
     return {"status": "ok", **named}

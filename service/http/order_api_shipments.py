@@ -21,8 +21,9 @@ from service.http.order_api_work import (
     origin,
     payment,
     shipment_in_path,
-    turn,
+    shipment_turn,
 )
+from service.services import SERVICES
 from service.shipping.change_shipment import cancel_shipment, change_shipment
 from service.shipping.create_shipment import create_shipment
 from service.shipping.creation import Creation
@@ -51,7 +52,8 @@ async def create(request: web.Request, body: CreateRequest) -> dict[str, Any]:
         create_always=bool(body.create_always),
         key=request.get(REQUEST_KEY),
     )
-    async with turn(request, f"order:{body.order}") as connection:
+    turn = request.app[SERVICES].turn(f"order:{body.order}", order_number=body.order, captures=creation.capture)
+    async with turn as connection:
         created = await create_shipment(connection, creation, **payment(request), **origin(request))
         number = created.shipment_number
         await done(request, connection, "repeated" if created.repeated else "created", shipment_number=number)
@@ -68,7 +70,7 @@ async def update(request: web.Request, body: UpdateRequest) -> dict[str, Any]:
     """Set good-to-go and the pieces, whichever is sent."""
     number = shipment_in_path(request)
     named = about_shipment(request, number)
-    async with turn(request, number) as connection:
+    async with shipment_turn(request, number) as connection:
         await change_shipment(connection, number, good_to_go=body.gtg, selection=body.products, **origin(request))
         await done(request, connection, "changed")
     return {"status": "ok", **named}
@@ -78,7 +80,7 @@ async def remove(request: web.Request) -> dict[str, Any]:
     """Remove a shipment that has neither left nor been paid."""
     number = shipment_in_path(request)
     named = about_shipment(request, number, _REMOVE_MESSAGES)
-    async with turn(request, number) as connection:
+    async with shipment_turn(request, number) as connection:
         try:
             await cancel_shipment(connection, number, **origin(request))
         except ShipmentAlreadyShipped:

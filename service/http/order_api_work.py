@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict
 from typing import Any
 
@@ -50,15 +50,16 @@ def check_order(shipment_number: str, order_number: str | None) -> None:
         raise Refused("shipment does not belong to the order")
 
 
-@asynccontextmanager
-async def turn(request: web.Request, name: str) -> AsyncIterator[PooledConnection]:
-    """Wait for the turn of `name` within this process, then borrow a connection."""
-    services = request.app[SERVICES]
-    async with (
-        services.turns.hold(name, timeout_s=services.settings.lock_timeout_s),
-        services.connection() as connection,
-    ):
-        yield connection
+def shipment_turn(
+    request: web.Request, shipment_number: str, *, captures: bool = False
+) -> AbstractAsyncContextManager[PooledConnection]:
+    """Wait for the shipment's turn within this process, then borrow a connection; `captures` as in `Services.turn`."""
+    return request.app[SERVICES].turn(
+        shipment_number,
+        order_number=shipment_number.rpartition("-")[0],
+        shipment_number=shipment_number,
+        captures=captures,
+    )
 
 
 async def done(request: web.Request, connection: PooledConnection, outcome: str, **fields: Any) -> None:  # noqa: ANN401

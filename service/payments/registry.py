@@ -52,8 +52,8 @@ def provider_for(providers: Mapping[str, PaymentProvider], name: str) -> Payment
 
 def _open_session(settings: Settings) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        # A capture holds a database connection, so a process never has more of them under way than its pool allows.
-        connector=aiohttp.TCPConnector(limit=settings.database_pool_size),
+        # A capture holds a database connection, so a process never has more of them under way than that pool allows.
+        connector=aiohttp.TCPConnector(limit=settings.payment_pool_size),
         # Deadlines are the caller's.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -93,12 +93,12 @@ async def _lock_shippable(
     )
     if locked is None:
         raise ShipmentNotFound(shipment_number)
-    check_locked(locked, shippable)
+    check_state(locked, shippable)
     return locked
 
 
-def check_locked(locked: asyncpg.Record, shippable: frozenset[ShipmentStatus] = COMPLETABLE) -> None:
-    """Raise what `check_may_ship` raises for a shipment as its locked row says it is."""
+def check_state(locked: asyncpg.Record, shippable: frozenset[ShipmentStatus] = COMPLETABLE) -> None:
+    """Raise what `check_may_ship` raises for a shipment in the state that its row tells."""
     check_may_ship(
         shipment_number=locked["shipment_number"],
         status=ShipmentStatus(locked["status"]),

@@ -1,6 +1,18 @@
 -- Queries of the completion, in the order in which they run. Every path locks the order's row together with the
 -- shipment's, in one statement and always in this join, so that two calls can never wait for each other in a circle.
 
+-- name: may_wait$
+-- Takes no lock and decides nothing: it chooses the connections that a call is made over. Whether money of the order is
+-- being taken, under whose lock others wait, or is still to be taken by the call itself, for this shipment or (NULL) a
+-- new one. No row: there is no such order. By the unique indexes on the numbers, and captures' indexes.
+SELECT :captures::boolean
+       AND (:shipment_number::text IS NULL
+            OR EXISTS (SELECT FROM shipments s
+                       WHERE s.shipment_number = :shipment_number
+                         AND NOT EXISTS (SELECT FROM captures c WHERE c.shipment_id = s.id AND c.state = 'CAPTURED')))
+       OR EXISTS (SELECT FROM captures c WHERE c.order_id = o.id AND c.state = 'PENDING')
+FROM orders o WHERE o.order_number = :order_number;
+
 -- name: reserve_capture^
 -- Commit the intention to capture, if a capture is due, before anybody talks to the provider.
 -- One statement and its own transaction. Whoever waits here for another call's lock goes on with the newest version of
@@ -94,6 +106,13 @@ WHERE s.shipment_number = ANY(:shipment_numbers::text[]) AND s.status <> 'PROVIS
            WHERE c.shipment_id = s.id AND c.state IN ('PENDING', 'CAPTURED')) = 'CAPTURED')
 ORDER BY o.id, s.id
 FOR UPDATE OF o, s SKIP LOCKED;
+
+-- name: look_at_shipments
+-- Takes no lock. Numbers that lock_completable has left out: which are not known, and what stands in the others' way.
+-- What is refused here was so at the time of the call; what is not has to be decided under its lock.
+SELECT s.shipment_number, s.status, o.status AS order_status, o.waiting_for_payment
+FROM shipments s JOIN orders o ON o.id = s.order_id
+WHERE s.shipment_number = ANY(:shipment_numbers::text[]) AND s.status <> 'PROVISIONAL';
 
 -- name: mark_shipped!
 -- Under the locks of lock_shipment or lock_completable: any number of shipments, by primary keys. An order is complete

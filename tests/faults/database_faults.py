@@ -111,7 +111,7 @@ async def rows_locked(rig: Rig) -> AsyncIterator[None]:
 @asynccontextmanager
 async def pool_exhausted(rig: Rig) -> AsyncIterator[None]:
     """More slow captures than connections."""
-    slow = await rig.stack.order(rig.stack.settings.database_pool_size * 2, authorization="sandbox:slow:900")
+    slow = await rig.stack.order(rig.stack.settings.payment_pool_size * 2, authorization="sandbox:slow:900")
     calls = [asyncio.create_task(rig.stack.complete(number)) for number in slow]
     try:
         yield

@@ -25,7 +25,8 @@ IMPATIENT: dict[str, Any] = {
     "publish_timeout_s": 2,
     # Not so the mail server's: a mail would be given up, and sent again, for no fault but a busy machine.
     "smtp_timeout_s": 15,
-    "database_pool_size": 6,
+    "database_pool_size": 3,
+    "payment_pool_size": 6,
 }
 SLOW_MACHINE_S = 3.0
 

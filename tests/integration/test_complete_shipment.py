@@ -281,17 +281,20 @@ async def test_a_lock_that_is_not_freed_in_time_is_503(api_settings: Settings, p
         assert sandbox.ledger() == []
 
 
-async def test_a_drained_pool_is_503_and_a_repeated_shipment_cannot_drain_it(
+async def test_payments_that_take_all_connections_are_503_for_further_ones_and_for_nobody_else(
     api_settings: Settings, pool: Pool, sandbox: Sandbox
 ) -> None:
-    settings = api_settings.model_copy(update={"database_pool_size": 2, "database_acquire_timeout_s": 1})
+    settings = api_settings.model_copy(
+        update={"database_pool_size": 1, "payment_pool_size": 2, "database_acquire_timeout_s": 1}
+    )
     order = await insert_order(pool, payment_authorization="sandbox:slow:4000", lines=(Line(quantity=3),))
     for n in (1, 2):
         await insert_shipment(pool, order, n=n, quantities={"43243": 1})
-    other = await insert_order(pool, "100002")
-    await insert_shipment(pool, other)
+    for number in ("100002", "100003"):
+        await insert_shipment(pool, await insert_order(pool, number))
+    await insert_shipment(pool, await insert_order(pool, "free"), capture_wanted=False)
+    await insert_shipment(pool, await insert_order(pool, "held"), status="ONHOLD")
     async with serve_api(settings, pool) as api, asyncio.TaskGroup() as group:
-        assert (await api.complete("none")).status == 404  # the key is known from here on
         repeated = [group.create_task(api.complete("100001-1")) for _ in range(20)]
         await until(lambda: pool.fetchval("SELECT count(*) FROM captures"))
         # Twenty calls for one shipment hold one connection between them.
@@ -302,8 +305,11 @@ async def test_a_drained_pool_is_503_and_a_repeated_shipment_cannot_drain_it(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
         )
-        drained = await api.complete("100002-1")
-        assert (drained.status, "Retry-After" in drained.headers) == (503, True)
+        further = await api.complete("100003-1")
+        assert (further.status, "Retry-After" in further.headers) == (503, True)
+        others = [await api.complete(number) for number in ("none", "100002-1", "held-1", "free-1")]
+        assert [answer.status for answer in others] == [404, 409, 400, 200]
+    assert await pool.fetchval("SELECT count(*) FROM captures WHERE state = 'PENDING'") == 0
     assert Counter(task.result().status for task in repeated) == {200: 1, 409: 19}
     assert second.result().status == 200
 

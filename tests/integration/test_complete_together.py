@@ -64,7 +64,7 @@ async def insert_paid(pool: Pool, order: str, **columns: Any) -> ShipmentRow:
 async def open_completions(settings: Settings) -> AsyncIterator[Completions]:
     """What one API process has, with a pool of its own."""
     async with open_pool(settings, name="process") as pool, open_providers(settings) as providers:
-        completions = Completions(settings, pool=pool, providers=providers, wakeup=RelayWakeup())
+        completions = Completions(settings, pool=pool, payment_pool=pool, providers=providers, wakeup=RelayWakeup())
         yield completions
         await completions.close()
 
@@ -407,7 +407,7 @@ async def test_no_statement_is_planned_again_for_each_call(api_settings: Setting
 async def test_a_stop_lets_the_group_under_way_end(api_settings: Settings, pool: Pool) -> None:
     await insert_paid(pool, "100001")
     async with open_pool(api_settings, name="process") as own:
-        completions = Completions(api_settings, pool=own, providers={}, wakeup=RelayWakeup())
+        completions = Completions(api_settings, pool=own, payment_pool=own, providers={}, wakeup=RelayWakeup())
         async with nobody_appends(pool):
             call = asyncio.create_task(completions.complete(completion("100001-1")))
             await until_waiting(pool)

@@ -22,7 +22,7 @@ async def test_a_configured_sandbox_is_there_and_works(sandbox: Sandbox) -> None
 
 async def test_as_many_captures_run_at_once_as_there_are_database_connections(sandbox: Sandbox) -> None:
     keys = ["k1", "k2", "k3"]
-    async with open_providers(Settings(payment_url=sandbox.url, database_pool_size=len(keys))) as providers:
+    async with open_providers(Settings(payment_url=sandbox.url, payment_pool_size=len(keys))) as providers:
         captures = [
             asyncio.create_task(
                 providers["sandbox"].capture(

@@ -27,7 +27,7 @@ async def test_each_provider_is_there_for_its_settings_and_both_at_once() -> Non
 
 
 async def test_as_many_captures_run_at_once_as_there_are_database_connections() -> None:
-    async with open_providers(Settings(stripe_api_key=KEY, database_pool_size=3)) as providers:
+    async with open_providers(Settings(stripe_api_key=KEY, payment_pool_size=3)) as providers:
         stripe = providers["stripe"]
         assert isinstance(stripe, StripeProvider)
         session = stripe._client._session
