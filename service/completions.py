@@ -88,7 +88,7 @@ class Completions:
         self._start_taking()
         decision = await decided
         if decision is None:
-            return await self._complete_alone(completion)
+            return await self.complete_alone(completion)
         if isinstance(decision, Completed):
             return decision
         raise decision
@@ -100,7 +100,8 @@ class Completions:
             for task in unfinished:
                 task.cancel()
 
-    async def _complete_alone(self, completion: Completion) -> Completed:
+    async def complete_alone(self, completion: Completion) -> Completed:
+        """Ship the shipment in a transaction of its own, or raise one of `service.shipping.errors`."""
         settings = self._settings
         async with borrow_connection(self._payment_pool, timeout_s=settings.database_acquire_timeout_s) as connection:
             completed = await complete_shipment(
@@ -152,20 +153,31 @@ class Completions:
 
     async def _complete_group(self, connection: PooledConnection, group: Sequence[_Call]) -> None:
         try:
-            decisions = await complete_together(connection, [call.completion for call in group])
-        except _DATABASE_LOST as error:
-            log.warning("dependency_unavailable", cause=repr(error), calls=len(group))
+            decisions = await try_together(connection, [call.completion for call in group])
+        except TemporarilyUnavailable:
             _refuse(*(call.decided for call in group))
             return
-        except Exception:
-            # One bad row fails alone.
-            log.exception("group_failed", calls=len(group))
-            decisions = {}
         for call in group:
             if not call.decided.done():
                 call.decided.set_result(decisions.get(call.completion.shipment_number))
         if any(isinstance(decision, Completed) for decision in decisions.values()):
             await self._wakeup.wake(connection)
+
+
+async def try_together(connection: PooledConnection, wanted: Sequence[Completion]) -> dict[str, Decision]:
+    """Do as `complete_together`; nothing is decided when it fails for a reason that may be one row's.
+
+    Raises `TemporarilyUnavailable` when the database was lost.
+    """
+    try:
+        return await complete_together(connection, wanted)
+    except _DATABASE_LOST as error:
+        log.warning("dependency_unavailable", cause=repr(error), calls=len(wanted))
+        raise TemporarilyUnavailable from error
+    except Exception:
+        # One bad row fails alone.
+        log.exception("group_failed", calls=len(wanted))
+        return {}
 
 
 def _refuse(*calls: asyncio.Future[Decision | None]) -> None:
