@@ -391,3 +391,31 @@ async def test_a_shipment_that_somebody_holds_too_long_is_503(api_settings: Sett
             answer = await caller.call("PUT", "/shipment", {"shipment": "83651-1"})
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         await caller.complete()
+
+
+async def test_a_slow_payment_keeps_nobody_waiting_who_needs_none(
+    api_settings: Settings, pool: Pool, order: None, sandbox: Sandbox
+) -> None:
+    few = {"database_pool_size": 1, "payment_pool_size": 1, "database_acquire_timeout_s": 0.5}
+    await contract_order(pool, "83652", authorization="sandbox:slow:4000")
+    async with serve_api(api_settings.model_copy(update=few), pool) as api, asyncio.TaskGroup() as group:
+        caller = Caller(api)
+        await caller.create({"43243": 1})
+        for line in ("43243", "43244"):
+            await caller.create({line: 1}, order=83652, capture=False)
+        slow = group.create_task(caller.complete("83652-1"))
+        await sandbox.accepted("shipment:83652-1:capture:1")
+        # Another payment, and whoever would wait for the lock of this one, find no connection.
+        for method, path, body in (
+            ("POST", "/shipments", {"order": 83651, "products": {"43244": 1}}),
+            ("PUT", "/shipments/83652-2", {"gtg": True}),
+        ):
+            answer = await caller.call(method, path, body)
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "5"), path
+        # Paid already, or nothing to pay, or nothing to be found: these do not need one.
+        await caller.complete("83651-1")
+        await caller.create({"43243": 2}, capture=False)
+        await caller.ok("PUT", "/shipments/83651-2", {"gtg": True})
+        await caller.ok("DELETE", "/shipments/83651-2")
+        assert await caller.no("PUT", "/shipment", {"shipment": "83651-9"}) == "shipment does not exist"
+    assert slow.result()["status"] == "ok"
