@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from service.services import Turns
+from service.turns import Turns
 
 
 async def test_callers_of_one_name_take_turns_in_their_order_and_others_do_not_wait() -> None:
