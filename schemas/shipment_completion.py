@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from schemas.field_schemas import PERHAPS_BLANK, VISIBLE
 from schemas.fields import CONTROL
 
+# Of one bulk request.
+MOST_ROWS = 10_000
+
 
 def _no_control_characters(value: str) -> str:
     if CONTROL.search(value):
@@ -69,6 +72,35 @@ class CompleteShipmentResponse(BaseModel):
         description="A human-readable result message.",
         examples=["Shipment completed successfully."],
     )
+
+
+class CompleteShipmentsRequest(BaseModel):
+    """Shipments that have left. A row that is not as it should be does not keep the others from being completed."""
+
+    shipments: Annotated[list[CompleteShipmentRequest], Field(min_length=1, max_length=MOST_ROWS)]
+
+
+class RowResult(BaseModel):
+    """What became of one row: what the single call would answer. What does not apply is left out."""
+
+    row: int = Field(ge=1, description="Which row of the request, from 1.", examples=[1])
+    shipmentNumber: str | None = Field(  # noqa: N815
+        None, description="As the row says; left out where that could not be read.", examples=["100001-1"]
+    )
+    status: Literal[200, 400, 404, 409, 500, 503] = Field(description="200: the shipment was completed by this row.")
+    orderNumber: str | None = Field(  # noqa: N815
+        None, description="With 200: the order of the completed shipment.", examples=["100001"]
+    )
+    error: str | None = Field(None, description="With any other status: what the single call says.")
+    retryAfter: int | None = Field(  # noqa: N815
+        None, ge=1, description="With 503: seconds to wait before the row is sent again."
+    )
+
+
+class CompleteShipmentsResponse(BaseModel):
+    """One result for each row, in no particular order."""
+
+    results: list[RowResult]
 
 
 class ErrorResponse(BaseModel):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import asyncpg
 from aiohttp import web
 
 from publishers.wakeup import RelayWakeup
+from service.bulk_completions import BulkCompletions
 from service.completions import Completions
 from service.payments.provider import PaymentProvider
 from service.payments.registry import open_providers
@@ -33,7 +34,8 @@ class Services:
     providers: Mapping[str, PaymentProvider]
     wakeup: RelayWakeup
     completions: Completions
-    turns: Turns = field(default_factory=Turns)
+    bulk_completions: BulkCompletions
+    turns: Turns
 
     def connection(self) -> AbstractAsyncContextManager[PooledConnection]:
         """Borrow a connection. Raises `TemporarilyUnavailable` when none can be had in time."""
@@ -79,6 +81,7 @@ async def open_services(settings: Settings, *, name: str) -> AsyncIterator[Servi
         await check_migrated(pool)
         providers = await stack.enter_async_context(open_providers(settings))
         wakeup = RelayWakeup()
+        turns = Turns()
         completions = Completions(settings, pool=pool, payment_pool=payment_pool, providers=providers, wakeup=wakeup)
         stack.push_async_callback(completions.close)
         yield Services(
@@ -88,4 +91,8 @@ async def open_services(settings: Settings, *, name: str) -> AsyncIterator[Servi
             providers=providers,
             wakeup=wakeup,
             completions=completions,
+            bulk_completions=BulkCompletions(
+                settings, payment_pool=payment_pool, completions=completions, turns=turns, wakeup=wakeup
+            ),
+            turns=turns,
         )

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from service.http import (
     api_docs,
+    bulk_completion,
     documents,
     event_docs,
     intake_api,
@@ -36,7 +37,7 @@ def build_app(settings: Settings) -> web.Application:
         middlewares=[request_context, errors_answered({settings.order_api_prefix: order_api_error})],
         client_max_size=LARGEST_LIMIT,
     )
-    for edge in (probes, integration_api, intake_api, documents, event_docs):
+    for edge in (probes, integration_api, bulk_completion, intake_api, documents, event_docs):
         app.add_routes(edge.routes())
     for edge_below in (order_api, order_api_reads, api_docs):
         app.add_routes(edge_below.routes(settings.order_api_prefix))
@@ -51,6 +52,11 @@ def build_app(settings: Settings) -> web.Application:
             )
             yield
 
+    async def begin_nothing(app: web.Application) -> None:
+        app[SERVICES].bulk_completions.stop()
+
     app.cleanup_ctx.append(resources)
+    # Before requests under way are waited for.
+    app.on_shutdown.append(begin_nothing)
     app.on_response_prepare.append(name_server)
     return app

@@ -86,9 +86,11 @@ def errors_answered(contracts: Mapping[str, Renderer]) -> Middleware:
     async def answering(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except Exception as error:
-            if isinstance(error, web.HTTPException) and error.status < 400:
+        except web.HTTPException as error:
+            if error.status < 400:
                 raise
+            failure: Failure = error
+        except Exception as error:  # noqa: BLE001 - logged there
             failure = failure_of(error)
         path = request.path
         render = next(
@@ -100,9 +102,9 @@ def errors_answered(contracts: Mapping[str, Renderer]) -> Middleware:
     return answering
 
 
-def failure_of(error: Exception) -> Failure:
+def failure_of(error: Exception) -> WaybillError | Bug:
     """Return what a caller may know of an exception, and log the rest."""
-    if isinstance(error, WaybillError | web.HTTPException):
+    if isinstance(error, WaybillError):
         return error
     if isinstance(error, DATABASE_AWAY):
         log.warning("dependency_unavailable", cause=repr(error))

@@ -9,7 +9,7 @@ from schemas.paths import SHIPMENTS_BASE
 from schemas.shipment_completion import CompleteShipmentRequest, CompleteShipmentResponse
 from service.http.authentication import require_scope
 from service.http.bodies import read_json
-from service.http.context import ORIGIN
+from service.http.context import ORIGIN, Origin
 from service.keys import Scope
 from service.services import SERVICES
 from service.shipping.complete_together import Completion
@@ -21,8 +21,16 @@ async def complete(request: web.Request) -> web.Response:
     body = await read_json(request, CompleteShipmentRequest)
     structlog.contextvars.bind_contextvars(shipment_number=body.shipmentNumber)
     services = request.app[SERVICES]
-    origin = request[ORIGIN]
-    completion = Completion(
+    completion = completion_of(body, request[ORIGIN])
+    async with services.turns.hold(body.shipmentNumber, timeout_s=services.settings.lock_timeout_s):
+        completed = await services.completions.complete(completion)
+    answer = CompleteShipmentResponse(shipmentNumber=completed.shipment_number, orderNumber=completed.order_number)
+    return web.json_response(text=answer.model_dump_json())
+
+
+def completion_of(body: CompleteShipmentRequest, origin: Origin) -> Completion:
+    """Return what a body asks for."""
+    return Completion(
         shipment_number=body.shipmentNumber,
         departure=Departure(
             parcels=(Parcel(tracking_number=body.carrierTrackingNumber),) if body.carrierTrackingNumber else (),
@@ -32,10 +40,6 @@ async def complete(request: web.Request) -> web.Response:
         request_id=origin.request_id,
         traceparent=origin.traceparent,
     )
-    async with services.turns.hold(body.shipmentNumber, timeout_s=services.settings.lock_timeout_s):
-        completed = await services.completions.complete(completion)
-    answer = CompleteShipmentResponse(shipmentNumber=completed.shipment_number, orderNumber=completed.order_number)
-    return web.json_response(text=answer.model_dump_json())
 
 
 def routes() -> list[web.RouteDef]:
