@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 from enum import StrEnum
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from publishers.wakeup import RelayWakeup
+from service.commands.csv_options import csv_format
 from service.commands.import_summary import Tally, print_json_summary, print_summary
 from service.commands.output import fail
+from service.commands.progress import progress_bar
 from service.order_import.csv_orders import CsvOrders
 from service.order_import.csv_rows import CsvFormat
 from service.order_import.jsonl import JsonLines
@@ -114,7 +113,7 @@ def import_(
                 "countries": countries or [],
                 "shipping_skus": shipping_skus or [],
             },
-            form=_csv_format(encoding, delimiter),
+            form=csv_format(encoding, delimiter),
         )
         asyncio.run(_import(settings, source, tally, jobs=jobs, dry_run=dry_run, report=report))
     except (WrongMapping, UnusableFile) as error:
@@ -151,26 +150,13 @@ def _format_of(file: Path) -> FileFormat:
         raise UnusableFile("the name of FILE does not say what it is: add --format jsonl or --format csv") from None
 
 
-def _csv_format(encoding: str, delimiter: str) -> CsvFormat:
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise typer.BadParameter(f"there is no encoding {encoding!r}", param_hint="--encoding") from None
-    delimiter = "\t" if delimiter == "tab" else delimiter
-    if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise typer.BadParameter("expected one character", param_hint="--delimiter")
-    return CsvFormat("utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding, delimiter)
-
-
 async def _import(
     settings: Settings, source: Source, tally: Tally, *, jobs: int, dry_run: bool, report: Path | None
 ) -> None:
     total = source.look_through()
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     async with open_pool(settings, name="orders import", size=jobs) as pool:
         await check_migrated(pool)
-        with open_report(report) as write, Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        with open_report(report) as write, progress_bar() as bar:
             task = bar.add_task("Checking" if dry_run else "Importing", total=total)
 
             def tell(result: Result) -> None:

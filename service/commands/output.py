@@ -39,10 +39,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def fail(message: str) -> typer.Exit:
-    """Say what went wrong and return the exit to raise: code 1."""
+def fail(message: str, *, code: int = 1) -> typer.Exit:
+    """Say what went wrong and return the exit to raise."""
     typer.echo(f"waybill: {visible_lines(message)}", err=True)
-    return typer.Exit(1)
+    return typer.Exit(code)
 
 
 def age(moment: datetime | None) -> str:

@@ -13,9 +13,9 @@ from pydantic_core import PydanticCustomError
 from schemas.fields import parse_decimal, parse_quantity
 from schemas.problems import field_path
 from service.order_import.csv_groups import Group, group_rows
-from service.order_import.csv_rows import CsvFormat, Row, Unreadable, open_csv, read_rows
+from service.order_import.csv_rows import CsvFormat, Row, Unreadable, open_csv, read_header, read_rows
 from service.order_import.mapping import FieldMapping
-from service.order_import.records import Location, Record, UnusableFile
+from service.order_import.records import Location, Record
 
 Cells = dict[str, str]
 
@@ -61,12 +61,9 @@ class CsvOrders:
 
     def _groups(self) -> Iterator[Group | Unreadable]:
         with open_csv(self._path, self._form) as file:
-            rows = read_rows(file, self._form)
-            header = next(rows, None)
-            if not isinstance(header, Row):
-                raise UnusableFile(f"the header: {header.problem}" if header else "the file is empty")
-            self._mapping.check_columns(header.cells)
-            self._header = header.cells
+            rows = (row.stripped() if isinstance(row, Row) else row for row in read_rows(file, self._form))
+            self._header = read_header(rows).cells
+            self._mapping.check_columns(self._header)
             number = self._mapping.order_fields["orderNumber"]
             yield from group_rows(rows, lambda row: number.fill(self._cells(row)))
 

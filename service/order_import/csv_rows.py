@@ -14,20 +14,25 @@ from service.order_import.records import MAX_LINE, UnusableFile
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The cells below the header's, stripped."""
+    """The cells below the header's, as they stand there."""
 
     first_line: int
     last_line: int
     cells: tuple[str, ...]
 
+    def stripped(self) -> Row:
+        """Return the row without the blanks around its cells."""
+        return Row(self.first_line, self.last_line, tuple(cell.strip() for cell in self.cells))
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Lines that hold no row."""
+    """Lines that hold no row. `cells`: what was found in them, if that is the problem."""
 
     first_line: int
     last_line: int
     problem: str
+    cells: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,14 @@ def open_csv(path: Path, form: CsvFormat) -> TextIO:
     return path.open(encoding=form.encoding, errors="surrogateescape", newline="")
 
 
+def read_header(rows: Iterator[Row | Unreadable]) -> Row:
+    """Take the header off `rows`. Raises `UnusableFile` where there is none."""
+    header = next(rows, None)
+    if not isinstance(header, Row):
+        raise UnusableFile(f"the header: {header.problem}" if header else "the file is empty")
+    return header
+
+
 def read_rows(file: TextIO, form: CsvFormat) -> Iterator[Row | Unreadable]:
     """Yield the header first, then every row that has as many cells, then what is between them."""
     lines = _Lines(file)
@@ -99,6 +112,6 @@ def read_rows(file: TextIO, form: CsvFormat) -> Iterator[Row | Unreadable]:
         if width is None:
             width = len(cells)
         if len(cells) == width:
-            yield Row(first, lines.number, tuple(cell.strip() for cell in cells))
+            yield Row(first, lines.number, tuple(cells))
         else:
-            yield Unreadable(first, lines.number, f"{len(cells)} cells, but the header has {width}")
+            yield Unreadable(first, lines.number, f"{len(cells)} cells, but the header has {width}", tuple(cells))

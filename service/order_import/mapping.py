@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -88,11 +88,7 @@ class FieldMapping:
         """Raise `WrongMapping` unless the header has every column needed, once."""
         for field, template in self.templates.items():
             for column in template.columns:
-                if header.count(column) != 1:
-                    found = "twice" if column in header else "not"
-                    raise WrongMapping(
-                        f"{field}: the column {column!r} is {found} in the header, which has: {', '.join(header)}"
-                    )
+                check_column(field, column, header)
 
 
 def parse_mapping(
@@ -105,14 +101,9 @@ def parse_mapping(
     """Read the options' values. Raises `WrongMapping`."""
     templates: dict[str, Template] = {}
     for option, given in (("--map", maps), ("--set", sets)):
-        for assignment in given:
-            field, equals, value = (part.strip() for part in assignment.partition("="))
-            if not equals:
-                raise WrongMapping(f"{option} {assignment}: expected field=value")
-            if field not in FIELDS:
-                raise WrongMapping(f"{option} {assignment}: {_unknown(field)}")
+        for field, value in read_assignments(option, given, FIELDS):
             if field in templates:
-                raise WrongMapping(f"{option} {assignment}: {field} is given twice")
+                raise WrongMapping(f"{option} {field}={value}: {field} is given twice")
             templates[field] = Template(value if option == "--set" else "{" + value + "}")
     if "orderNumber" not in templates:
         raise WrongMapping("--map orderNumber=COLUMN is needed: it tells which rows belong together")
@@ -121,10 +112,28 @@ def parse_mapping(
     return FieldMapping(templates, _countries(countries), frozenset(shipping_skus))
 
 
-def _unknown(field: str) -> str:
-    close = get_close_matches(field, FIELDS, n=1)
+def read_assignments(option: str, given: Sequence[str], fields: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each `field=value` with a field of `fields`. Raises `WrongMapping`."""
+    for assignment in given:
+        field, equals, value = (part.strip() for part in assignment.partition("="))
+        if not equals:
+            raise WrongMapping(f"{option} {assignment}: expected field=value")
+        if field not in fields:
+            raise WrongMapping(f"{option} {assignment}: {_unknown(field, fields)}")
+        yield field, value
+
+
+def check_column(field: str, column: str, header: Sequence[str]) -> None:
+    """Raise `WrongMapping` unless the header has the column once."""
+    if header.count(column) != 1:
+        found = "twice" if column in header else "not"
+        raise WrongMapping(f"{field}: the column {column!r} is {found} in the header, which has: {', '.join(header)}")
+
+
+def _unknown(field: str, fields: Sequence[str]) -> str:
+    close = get_close_matches(field, fields, n=1)
     return f"there is no field {field!r}; " + (
-        f"did you mean {close[0]}?" if close else f"there are {', '.join(FIELDS)}"
+        f"did you mean {close[0]}?" if close else f"there are {', '.join(fields)}"
     )
 
 

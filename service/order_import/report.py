@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from service.order_import.records import UnusableFile
 from service.order_import.run import Result
+from service.spreadsheets import guard
 
 FORMATS = (".csv", ".json")
 
@@ -49,13 +50,8 @@ def _as_csv(file: TextIO) -> Iterator[Callable[[dict[str, Any]], None]]:
     writer = csv.writer(file)
     writer.writerow(["lines", "orderNumber", "outcome", "shipments", "reason"])
     yield lambda entry: writer.writerow(
-        [_cell(" ".join(value) if isinstance(value, list) else value) for value in entry.values()]
+        [guard(" ".join(value) if isinstance(value, list) else value) for value in entry.values()]
     )
-
-
-def _cell(text: str) -> str:
-    # A spreadsheet computes what begins so, and what is in the report came from a file of somebody else's.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 @contextmanager
