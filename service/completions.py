@@ -48,11 +48,11 @@ _DATABASE_LOST = (
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call in the queue. `decided` brings None for one that has to be done alone; `patience` ends its waiting."""
+    """A call in the queue, until `deadline` by the loop's clock. `decided` brings None where it has to be done alone."""
 
     completion: Completion
     decided: asyncio.Future[Decision | None]
-    patience: asyncio.TimerHandle
+    deadline: float
 
 
 class Completions:
@@ -76,6 +76,8 @@ class Completions:
         self._tasks: set[asyncio.Task[None]] = set()
         # How many tasks take calls from the queue.
         self._taking = 0
+        # One timer for all in the queue: who came first loses patience first.
+        self._patience: asyncio.TimerHandle | None = None
         # A group is nobody's request: what it logs must not carry the ids of the call that happened to start it.
         self._context = copy_context()
 
@@ -83,8 +85,10 @@ class Completions:
         """Ship the shipment, or raise one of `service.shipping.errors`. One call for a shipment at a time."""
         loop = asyncio.get_running_loop()
         decided: asyncio.Future[Decision | None] = loop.create_future()
-        patience = loop.call_later(self._settings.database_acquire_timeout_s, _refuse, decided)
-        self._waiting.append(_Call(completion, decided, patience))
+        deadline = loop.time() + self._settings.database_acquire_timeout_s
+        self._waiting.append(_Call(completion, decided, deadline))
+        if self._patience is None:
+            self._patience = loop.call_at(deadline, self._refuse_late)
         self._start_taking()
         decision = await decided
         if decision is None:
@@ -145,11 +149,17 @@ class Completions:
         group: list[_Call] = []
         while self._waiting and len(group) < MOST_TOGETHER:
             call = self._waiting.popleft()
-            # Who has lost patience has been answered, and who has left wants no answer.
+            # Who has left wants no answer.
             if not call.decided.done():
-                call.patience.cancel()
                 group.append(call)
         return group
+
+    def _refuse_late(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._waiting and self._waiting[0].deadline <= now:
+            _refuse(self._waiting.popleft().decided)
+        self._patience = loop.call_at(self._waiting[0].deadline, self._refuse_late) if self._waiting else None
 
     async def _complete_group(self, connection: PooledConnection, group: Sequence[_Call]) -> None:
         try:
