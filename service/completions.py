@@ -48,7 +48,7 @@ _DATABASE_LOST = (
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call in the queue, until `deadline` by the loop's clock. `decided` brings None where it has to be done alone."""
+    """A call in the queue, until `deadline` (the loop's clock). `decided` brings None where it has to be done alone."""
 
     completion: Completion
     decided: asyncio.Future[Decision | None]
