@@ -11,7 +11,6 @@ from openapi_pydantic import (
     Info,
     MediaType,
     OpenAPI,
-    Operation,
     Parameter,
     PathItem,
     RequestBody,
@@ -23,8 +22,7 @@ from openapi_pydantic import (
 from openapi_pydantic.util import PydanticSchema, construct_open_api_with_schema_class
 from pydantic import BaseModel
 
-from schemas.paths import SHIPMENTS_BASE
-from schemas.shipment_completion import CompleteShipmentRequest, CompleteShipmentResponse, ErrorResponse
+from schemas.shipment_completion import ErrorResponse
 
 SECURITY_SCHEMES: dict[str, SecurityScheme] = {
     "basic": SecurityScheme(type="http", scheme="basic", description="HTTP Basic: key id and secret."),
@@ -49,64 +47,6 @@ connection is closed. An idle connection is closed after 75 seconds."""
 
 _TEXT = Schema(type="string")
 _SECONDS = Schema(type="integer", minimum=1)
-
-
-def shipment_completion_document(version: str) -> dict[str, Any]:
-    """Return the document of the Shipment Completion API."""
-    complete = Operation(
-        tags=["Shipments"],
-        operationId="completeShipment",
-        summary="Mark a shipment as complete",
-        description=(
-            "Captures the shipment's payment, sets the shipment to SHIPPED, records the tracking number and publishes"
-            " `order-shipment-shipped` on the topic `VirtualTopic.ep.orders`. The customer's mail follows"
-            " asynchronously. Needs the scope `shipments:complete`.\n\n"
-            "Safe to repeat: 409 is sent only once the shipment is SHIPPED, so a caller may treat it as done. After a"
-            " 500 or 503, or without an answer, repeat the same request; the payment is captured once however often"
-            " it is repeated."
-        ),
-        parameters=request_headers(),
-        requestBody=json_request(CompleteShipmentRequest, "Unknown fields are ignored. At most 64 KiB."),
-        responses={
-            "200": json_response(
-                CompleteShipmentResponse,
-                "The shipment was completed by this call.",
-                {
-                    "completed": {
-                        "shipmentNumber": "100001-1",
-                        "orderNumber": "100001",
-                        "status": "SHIPPED",
-                        "message": "Shipment completed successfully.",
-                    }
-                },
-            ),
-            "400": error(
-                "shipmentNumber is missing or blank, the body or a field is not what is expected (the message names"
-                " it), or the shipment is not in RELEASED status.",
-                missing="shipmentNumber: Field required",
-                not_released="Shipment is not in RELEASED status: 100001-1 is ONHOLD",
-            ),
-            "404": error("No shipment has this number.", not_found="Shipment not found: 100001-1"),
-            "409": error(
-                "The shipment is SHIPPED already, also when a concurrent request completed it first.",
-                shipped="Shipment already completed: 100001-1",
-            ),
-            "500": error(
-                "The payment could not be captured, or something failed on our side; the shipment is unchanged. The"
-                " cause is in the server's log under the request id.",
-                capture="The shipment could not be completed.",
-            ),
-            **common_errors(),
-        },
-        security=[{name: []} for name in SECURITY_SCHEMES],
-    )
-    return document(
-        title="Waybill: Shipment Completion API",
-        version=version,
-        description="Marks order shipments as complete.",
-        tags=[Tag(name="Shipments")],
-        paths={f"{SHIPMENTS_BASE}/complete-shipment": PathItem(post=complete)},
-    )
 
 
 def document(
@@ -164,7 +104,7 @@ def error(description: str, **examples: str) -> Response:
     return json_response(ErrorResponse, description, {name: {"error": text} for name, text in examples.items()})
 
 
-def common_errors(limit: str = "64 KiB") -> dict[str, Response]:
+def common_errors(limit: str = "64 KiB", content_type: str = "application/json") -> dict[str, Response]:
     """Return the answers that every endpoint with a key shares."""
     unauthorized = error("No API key, or not a valid one.", no_key="An API key is required.")
     too_many = error("The key's rate limit is reached.", too_many="Too many requests.")
@@ -185,7 +125,7 @@ def common_errors(limit: str = "64 KiB") -> dict[str, Response]:
         "403": error("The API key lacks the scope.", scope="The API key lacks the scope shipments:complete."),
         "408": error("The body did not arrive in time.", slow="The body did not arrive within 30 s."),
         "413": error(f"The body is larger than {limit}.", too_large=f"The body is larger than {limit}."),
-        "415": error("The body is not JSON by its headers.", type="Content-Type must be application/json."),
+        "415": error("The body is not JSON by its headers.", type=f"Content-Type must be {content_type}."),
         "429": too_many,
         "503": unavailable,
     }

@@ -46,7 +46,10 @@ def documents(order_api_prefix: str) -> list[ApiDocument]:
     """Return the documents of all contracts."""
     return [
         ApiDocument(
-            f"{SHIPMENTS_BASE}/api-docs", "Shipment Completion API", "schemas.openapi", "shipment_completion_document"
+            f"{SHIPMENTS_BASE}/api-docs",
+            "Shipment Completion API",
+            "schemas.openapi_shipments",
+            "shipment_completion_document",
         ),
         ApiDocument(
             f"{order_api_prefix}/api-docs",
