@@ -12,6 +12,7 @@ from service.settings import SettingsError
 # A function is a command, a typer app a group of them.
 COMMANDS = {
     "api": "service.commands.api:api",
+    "complete": "service.commands.complete:complete",
     "dead": "service.commands.dead:app",
     "dev": "service.commands.dev:dev",
     "email": "service.commands.email:app",
