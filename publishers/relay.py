@@ -20,7 +20,7 @@ from publishers.backoff import reconnect_delays_s
 from publishers.batch import publish_together
 from publishers.broker import Session, SessionEnded
 from publishers.verdict import RETRY_CAP_S, judge, tell_unrouted
-from publishers.wakeup import DATABASE_ERRORS, SECOND_LOOK_S
+from publishers.wakeup import DATABASE_ERRORS, THROTTLE_S
 
 # The database ends a round of which it hears nothing for this long after the broker's deadline.
 ROUND_MARGIN_S: Final = 10.0
@@ -28,6 +28,9 @@ ROUND_MARGIN_S: Final = 10.0
 # the leader's node is back, although a new channel would not. A queue that is full refuses on every channel, so that
 # sessions are not renewed more often than this.
 RENEW_AFTER_S: Final = 2.0
+# While events come one by one, a round each costs relay, database and broker a multiple of what the events themselves
+# cost. So the first one goes out at once, and what comes within this time after a round goes out together.
+REST_S: Final = 0.02
 
 _log = structlog.get_logger()
 
@@ -144,16 +147,21 @@ async def _use(
     session: Session, publish_due: Callable[[Session], Awaitable[int]], *, pace: Pace, due: asyncio.Event
 ) -> bool:
     """Publish whenever something is due until the session ends; return whether it has survived any round."""
-    survived = told = False
+    survived = False
     delays = reconnect_delays_s()
     loop = asyncio.get_running_loop()
     renewable_at = loop.time() + RENEW_AFTER_S
+    # What was said before may have been said to an earlier session.
+    attentive_until = loop.time() + THROTTLE_S
     while not session.ended.is_set():
         if session.refused and loop.time() >= renewable_at:
             session.end("the broker refuses messages, a new session may find it otherwise")
             break
-        # Before the look at the outbox, so that what is said during the look leads to another one.
-        due.clear()
+        began = loop.time()
+        if due.is_set():
+            # Before the look at the outbox, so that what is said during the look leads to another one.
+            due.clear()
+            attentive_until = began + THROTTLE_S
         try:
             claimed = await publish_due(session)
         except DATABASE_ERRORS as error:
@@ -163,9 +171,12 @@ async def _use(
             continue
         delays = reconnect_delays_s()
         survived = survived or not session.ended.is_set()
-        if claimed < pace.batch_size:
-            await _first_of(session.ended, due, timeout_s=SECOND_LOOK_S if told else pace.poll_s)
-            told = due.is_set()
+        if claimed == pace.batch_size:
+            continue
+        if began < attentive_until:
+            await _first_of(session.ended, timeout_s=REST_S)
+        else:
+            await _first_of(session.ended, due, timeout_s=pace.poll_s)
     return survived
 
 

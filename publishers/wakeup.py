@@ -20,10 +20,9 @@ import sql
 from publishers.backoff import reconnect_delays_s
 
 CHANNEL: Final = "waybill_outbox"
-# A process says it at most this often.
-THROTTLE_S: Final = 0.01
-# Who was told looks again after this long: whatever was committed while the throttle kept silent is visible by then.
-SECOND_LOOK_S: Final = 2 * THROTTLE_S
+# A process says it at most this often. Who was told goes on looking for as long, of its own accord: whatever was
+# committed while the throttle kept silent is visible to its last look.
+THROTTLE_S: Final = 0.1
 PING_EVERY_S: Final = 10.0
 PING_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 2.0
@@ -52,6 +51,8 @@ class RelayWakeup:
         try:
             await sql.queries("outbox").wake_relays(connection, channel=CHANNEL)
         except DATABASE_ERRORS as error:
+            # Nobody was told, so that nobody looks for what we keep silent about.
+            self._silent_until = now
             _log.warning("relay_not_woken", reason=type(error).__name__)
 
 

@@ -118,12 +118,20 @@ async def test_a_process_does_not_say_it_again_and_again(
     assert heard == [""] * said + ["end"]
 
 
-async def test_failing_to_tell_is_no_failure_of_the_caller(pool: Pool, database_url: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    await pool.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+async def test_failing_to_tell_is_no_failure_of_the_caller_and_the_next_one_tells(
+    pool: Pool, database_url: str, words: asyncio.Queue[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wakeups, "THROTTLE_S", 3600)
+    lost = await asyncpg.connect(database_url)
+    await pool.execute("SELECT pg_terminate_backend($1)", lost.get_server_pid())
+    wakeup = RelayWakeup()
     with capture_logs() as logs:
-        await RelayWakeup().wake(connection)
+        await wakeup.wake(lost)
     assert [line["event"] for line in logs] == ["relay_not_woken"]
+    async with pool.acquire() as connection:
+        await wakeup.wake(connection)
+    async with asyncio.timeout(10):
+        assert await words.get() == ""
 
 
 async def test_nothing_waits_for_the_poll_not_even_what_the_throttle_kept_silent(
