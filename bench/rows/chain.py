@@ -8,11 +8,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.bench import COMPLETE, Bench, missed
-from bench.measure.wrk import threads
+from bench.data import Numbers
+from bench.measure.wrk import WrkResult, threads
 from bench.results import Round, Row, percentile
+from bench.servers import Api
 from service.dev.programs import waybill
 
 CALLERS = 32
+# Pools, plans and templates are there then; nothing of it is measured.
+WARM_UP_S = 3
 # After the last answer, for the last mails.
 LONGEST_WAIT_S = 60
 _MESSAGE_ID = re.compile(r"^Message-ID:\s*(<[^>]+>)", re.MULTILINE | re.IGNORECASE)
@@ -28,10 +32,8 @@ def measure(bench: Bench) -> Iterator[Row]:
 
 def _round(bench: Bench, number: int) -> Round:
     size, servers = bench.size, bench.servers
-    dump, answers = servers.folder / f"mails-{number}", servers.folder / f"answers-{number}"
-    numbers = servers.database.add_released(
-        2 * size.chain_per_second * (size.chain_seconds + 2) + 2 * CALLERS, captured=True
-    )
+    dump = servers.folder / f"mails-{number}"
+    before, numbers = _shipments(bench, WARM_UP_S), _shipments(bench, size.chain_seconds)
     servers.database.look("empty_outbox")
     servers.database.settle()
     with (
@@ -50,20 +52,11 @@ def _round(bench: Bench, number: int) -> Round:
             env=servers.environment(WAYBILL_AMQP_URL=servers.amqp_url, WAYBILL_SMTP_URL=smtp_url),
         ) as worker,
     ):
+        _complete(bench, api, before, seconds=WARM_UP_S, answers=servers.folder / f"warm-up-{number}-")
         with bench.watch(api=api.pid, relay=relay.pid, worker=worker.pid, sink=sink) as used:
-            result = bench.http(
-                api,
-                COMPLETE,
-                "complete_paced.lua",
-                numbers,
-                callers=CALLERS,
-                seconds=size.chain_seconds,
-                ANSWERS=str(answers),
-                PER_SECOND=str(size.chain_per_second),
-                THREADS=str(threads(CALLERS)),
+            result, answered, mailed = _complete(
+                bench, api, numbers, seconds=size.chain_seconds, answers=servers.folder / f"answers-{number}-"
             )
-        mailed = _wait_for_mails(bench, first=numbers.first, last=numbers.last, at_least=result.requests)
-    answered = read_answers(answers.parent.glob(f"{answers.name}?"))
     delays = delays_ms(answered, mailed, accepted_at(dump))
     done = servers.database.look("shipped", first=numbers.first, last=numbers.last)
     void = result.void or missed(result, done, CALLERS)
@@ -79,13 +72,37 @@ def _round(bench: Bench, number: int) -> Round:
     )
 
 
-def _wait_for_mails(bench: Bench, *, first: int, last: int, at_least: int) -> dict[str, str]:
-    """Return the shipment of each mail by the mail's Message-ID, once there are so many."""
+def _shipments(bench: Bench, seconds: int) -> Numbers:
+    return bench.servers.database.add_released(
+        2 * bench.size.chain_per_second * (seconds + 2) + 2 * CALLERS, captured=True
+    )
+
+
+def _complete(
+    bench: Bench, api: Api, numbers: Numbers, *, seconds: int, answers: Path
+) -> tuple[WrkResult, dict[str, float], dict[str, str]]:
+    """Complete shipments at the pace, and wait for the mails of all that were answered.
+
+    Returns what wrk counted, when each 200 came, and the shipment of each mail by the mail's Message-ID.
+    """
+    result = bench.http(
+        api,
+        COMPLETE,
+        "complete_paced.lua",
+        numbers,
+        callers=CALLERS,
+        seconds=seconds,
+        ANSWERS=str(answers),
+        PER_SECOND=str(bench.size.chain_per_second),
+        THREADS=str(threads(CALLERS)),
+    )
+    answered = read_answers(answers.parent.glob(f"{answers.name}?"))
     deadline = time.monotonic() + LONGEST_WAIT_S
     while True:
-        mails = bench.servers.database.look("mails", first=first, last=last)
-        if len(mails) >= at_least or time.monotonic() > deadline:
-            return {mail["message_id"]: mail["shipment_number"] for mail in mails}
+        mails = bench.servers.database.look("mails", first=numbers.first, last=numbers.last)
+        mailed = {mail["message_id"]: mail["shipment_number"] for mail in mails}
+        if answered.keys() <= set(mailed.values()) or time.monotonic() > deadline:
+            return result, answered, mailed
         time.sleep(0.2)
 
 
