@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -35,7 +36,7 @@ async def bulk(api: Api, rows: Sequence[Any], *, lines: bool = True) -> AsyncIte
     """Send rows, and read the answer as it comes."""
     body, headers = written(rows, lines=lines)
     headers["API-Authorization"] = api.key.secret
-    async with api.session.post(api.url + COMPLETE_MANY, data=body, headers=headers) as response:
+    async with api.session.post(api.url + COMPLETE_MANY, data=BytesIO(body), headers=headers) as response:
         yield response
 
 
