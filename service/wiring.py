@@ -32,6 +32,14 @@ CONNECTION_ERRORS = (
     asyncpg.InternalClientError,
 )
 
+# Each connection plans a statement once, for whatever parameters come: planning takes the server as long as a short
+# statement itself. A plan then stays for a minute or more, however the tables grow, and one made for a few rows would
+# read them whole all through a new installation's first rush or a large import. So it goes by the indexes from the first
+# row on, as all that the service asks for can.
+_PLAN_ONCE = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
+    ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"), "off"
+)
+
 
 async def _prepare_connection(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     # jsonb becomes Python values. `json` columns hold published bytes and stay text.
@@ -76,14 +84,14 @@ def _milliseconds(seconds: float) -> str:
 
 @asynccontextmanager
 async def open_pool(
-    settings: Settings, *, name: str, size: int | None = None, standby_too: bool = False, plan_once: bool = False
+    settings: Settings, *, name: str, size: int | None = None, standby_too: bool = False, plan_once: bool = True
 ) -> AsyncIterator[asyncpg.Pool[asyncpg.Record]]:
     """Open the process's connection pool; `name` shows in pg_stat_activity.
 
     The server's own time-outs are set on every connection, so that a lock or a transaction that we lose sight of is
     freed by the server. The pool opens its first connection here: an unreachable database fails the start. It hands out
-    no connection to a server that takes no writes, unless `standby_too`. `plan_once`: each connection plans a statement
-    once for whatever parameters come, instead of anew where a guess says that it could pay.
+    no connection to a server that takes no writes, unless `standby_too`. Without `plan_once` the server plans by what
+    it knows of the tables, which suits whoever reads much of them.
     """
     try:
         pool = await asyncpg.create_pool(
@@ -99,7 +107,7 @@ async def open_pool(
                 "application_name": f"waybill {name}",
                 "lock_timeout": _milliseconds(settings.lock_timeout_s),
                 "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout_s),
-                "plan_cache_mode": "force_generic_plan" if plan_once else "auto",
+                **(_PLAN_ONCE if plan_once else {}),
             },
         )
     except (ValueError, *CONNECTION_ERRORS) as error:

@@ -20,7 +20,7 @@ def with_database(name: str, work: Callable[[PooledConnection], Awaitable[Result
 
 
 async def _run(settings: Settings, name: str, work: Callable[[PooledConnection], Awaitable[Result]]) -> Result:
-    async with open_pool(settings, name=name, size=1, standby_too=True) as pool:
+    async with open_pool(settings, name=name, size=1, standby_too=True, plan_once=False) as pool:
         await check_migrated(pool)
         async with pool.acquire() as connection:
             return await work(connection)

@@ -36,7 +36,7 @@ def maintain(
 
 async def _run(settings: Settings, *, every_s: float | None) -> None:
     with stop_on_signals() as stop:
-        async with open_pool(settings, name="maintain", size=1) as pool:
+        async with open_pool(settings, name="maintain", size=1, plan_once=False) as pool:
             await check_migrated(pool)
 
             async def clear() -> None:

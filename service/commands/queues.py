@@ -61,7 +61,10 @@ def queues(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 
 async def _look(settings: Settings) -> tuple[Outbox, list[tuple[str, Depths, datetime | None]]]:
-    async with open_pool(settings, name="queues", size=1, standby_too=True) as pool, pool.acquire() as connection:
+    async with (
+        open_pool(settings, name="queues", size=1, standby_too=True, plan_once=False) as pool,
+        pool.acquire() as connection,
+    ):
         row: Any = await named_queries("events").outbox_depth(connection)
         outbox = Outbox(row["waiting"], row["failing"], row["oldest"])
         oldest = {name: await _oldest_unhandled(connection, consumer) for name, consumer in CONSUMERS.items()}

@@ -17,8 +17,9 @@ FROM shipments s
 WHERE s.order_id = :order_id
   AND (s.status IN ('AWAITING_INVENTORY', 'INVENTORY_ASSIGNED', 'RELEASED', 'ONHOLD') AND NOT :shipped::boolean
        OR s.status = 'SHIPPED' AND :shipped::boolean
-          AND EXISTS (SELECT FROM parcels p
-                      WHERE p.shipment_id = s.id AND p.position = 0 AND p.tracking_number = :tracking_number::text))
+          -- No EXISTS: beside an OR, the server may answer that from a list of all parcels with this number.
+          AND (SELECT p.tracking_number FROM parcels p
+               WHERE p.shipment_id = s.id AND p.position = 0) = :tracking_number::text)
   AND (SELECT jsonb_object_agg(l.line_id, sl.quantity)
        FROM shipment_lines sl JOIN order_lines l ON l.id = sl.order_line_id
        WHERE sl.shipment_id = s.id) = :selection::jsonb

@@ -14,10 +14,8 @@ INSERT INTO outbox (event_id) SELECT id FROM event;
 
 -- name: begin_round^
 -- Settings of this transaction only. Losing its commit in a server crash costs duplicates, which consumers absorb, so
--- it does not wait for the disk. It is idle while the broker works, longer than other transactions may be. And however
--- the planner misjudges a backlog, claim_due must go by the indexes: joining in bulk reads all the history ever made.
-SELECT set_config('synchronous_commit', 'off', true), set_config('idle_in_transaction_session_timeout', :idle_ms, true),
-       set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true);
+-- it does not wait for the disk. It is idle while the broker works, longer than other transactions may be.
+SELECT set_config('synchronous_commit', 'off', true), set_config('idle_in_transaction_session_timeout', :idle_ms, true);
 
 -- name: claim_due
 -- Row locks on outbox only, held until commit; other relays skip them. Index outbox_due serves filter, order and limit
@@ -41,11 +39,11 @@ ORDER BY p.seq;
 
 -- name: recall_distant!
 -- A row that is due later than any wait can make it was written before the clock was set back. Index outbox_due, at its
--- far end; row locks, and none that somebody else holds.
+-- far end, then by primary key; row locks, and none that somebody else holds.
 UPDATE outbox SET available_at = now()
-WHERE seq IN (SELECT seq FROM outbox WHERE available_at > now() + make_interval(secs => :longest_wait_s)
-              ORDER BY available_at DESC LIMIT :batch_size
-              FOR UPDATE SKIP LOCKED);
+WHERE seq = ANY(ARRAY(SELECT seq FROM outbox WHERE available_at > now() + make_interval(secs => :longest_wait_s)
+                      ORDER BY available_at DESC LIMIT :batch_size
+                      FOR UPDATE SKIP LOCKED));
 
 -- name: delete_published!
 -- By primary key, under the locks of claim_due.

@@ -79,7 +79,8 @@ WITH delivery AS (
 SELECT attempts FROM delivery;
 
 -- name: record_failure^
--- By primary keys: the delivery, then its endpoint. Only under the lease, since somebody else may be at it otherwise.
+-- By primary keys: the delivery, then its endpoint. Only under the lease, since somebody else may be at it otherwise;
+-- only what is PENDING is leased.
 -- A `retry_in_s` of NULL gives up. Returns why the endpoint is disabled now, if it was not before.
 WITH delivery AS (
     UPDATE webhook_deliveries
@@ -90,7 +91,7 @@ WITH delivery AS (
         attempts = attempts + 1,
         failures = failures + 1,
         leased_until = NULL
-    WHERE id = :id AND lease = :lease AND status = 'PENDING'
+    WHERE id = :id AND lease = :lease AND leased_until IS NOT NULL
     RETURNING id, endpoint_id, attempts
 ), attempt AS (
     INSERT INTO webhook_attempts (delivery_id, n, began_at, duration_ms, code, error, excerpt)
@@ -118,7 +119,7 @@ SELECT d.attempts, e.disabled_now FROM delivery d CROSS JOIN endpoint e;
 
 -- name: give_back!
 -- By primary key, under the lease: due as it was, for the next sender.
-UPDATE webhook_deliveries SET leased_until = NULL WHERE id = :id AND lease = :lease AND status = 'PENDING';
+UPDATE webhook_deliveries SET leased_until = NULL WHERE id = :id AND lease = :lease AND leased_until IS NOT NULL;
 
 -- name: add_endpoint!
 INSERT INTO webhook_endpoints (id, partner, url, event_types, stores, secret)

@@ -12,7 +12,6 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-import sql
 from publishers.broker import Session, open_session
 from publishers.relay import Pace, run_once
 from schemas.events import EventType
@@ -296,28 +295,3 @@ async def test_a_round_waits_for_no_disk_and_may_be_idle_as_long_as_the_broker_w
     await relay(pool, session)
     seen = dict(await pool.fetch("SELECT name, value FROM seen"))
     assert seen == {"synchronous_commit": "off", "idle_in_transaction_session_timeout": "20s"}
-
-
-async def test_claiming_goes_by_the_indexes_however_long_backlog_and_history_are(
-    pool: Pool, shipment: rows.ShipmentRow
-) -> None:
-    await add(pool, shipment)
-    await pool.execute(
-        "INSERT INTO events (id, shipment_id, sequence, type, subject, body, request_id, traceparent)"
-        " SELECT gen_random_uuid(), shipment_id, 1 + n, type, subject, body, request_id, traceparent"
-        " FROM events, generate_series(1, 5000) n"
-    )
-    await pool.execute("INSERT INTO outbox (event_id) SELECT id FROM events")
-    await pool.execute("ANALYZE")
-    queries = sql.queries("outbox")
-    async with pool.acquire() as connection, connection.transaction():
-        await queries.begin_round(connection, idle_ms="1000")
-        # The plan that a prepared statement ends up with, made without knowing the batch's size.
-        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        await connection.execute(f"PREPARE claim AS {queries.claim_due.sql}")
-        plan = await connection.fetch("EXPLAIN EXECUTE claim (200)")
-    text = "\n".join(line[0] for line in plan)
-    assert "Index Scan using outbox_due" in text
-    assert "Index Scan using events_pkey" in text
-    assert "Seq Scan on events" not in text
-    assert "Seq Scan on outbox" not in text
