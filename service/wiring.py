@@ -34,8 +34,8 @@ CONNECTION_ERRORS = (
 
 # Each connection plans a statement once, for whatever parameters come: planning takes the server as long as a short
 # statement itself. A plan then stays for a minute or more, however the tables grow, and one made for a few rows would
-# read them whole all through a new installation's first rush or a large import. So it goes by the indexes from the first
-# row on, as all that the service asks for can.
+# read them whole all through a new installation's first rush or a large import. So it goes by the indexes from the
+# first row on, as all that the service asks for can.
 _PLAN_ONCE = {"plan_cache_mode": "force_generic_plan"} | dict.fromkeys(
     ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"), "off"
 )
