@@ -74,7 +74,8 @@ def print_summary(file: Path, result: Path | None, summary: Summary, *, seconds:
         f"{summary.refused.total()} refused" + (f" ({by_status})" if by_status else ""),
         f"{summary.unanswered} unanswered",
     ]
-    typer.echo(f"{summary.rows} rows in {file.name}: {', '.join(told)} ({seconds:.1f} s)")
+    rows = "1 row" if summary.rows == 1 else f"{summary.rows} rows"
+    typer.echo(f"{rows} in {file.name}: {', '.join(told)} ({seconds:.1f} s)")
     if result is None:
         typer.echo("No row was answered, and no result is written.")
     else:

@@ -19,6 +19,7 @@ from consumers.webhooks.answer import parse_retry_after
 from schemas.paths import SHIPMENTS_BASE
 from service.completion_file.columns import NUMBER, TRACKING
 from service.completion_file.sheet import Answer, Shipment
+from service.visible import visible
 
 NDJSON: Final = "application/x-ndjson"
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -78,7 +79,8 @@ class Client:
                     result = _Result.model_validate_json(line)
                     if result.row > len(shipments):
                         raise Unavailable(f"the answer tells of a row {result.row} that was not sent")
-                    answer = Answer(result.status, result.orderNumber, result.error, result.retryAfter)
+                    told = visible(result.orderNumber), visible(result.error)
+                    answer = Answer(result.status, *told, result.retryAfter)
                     yield result.row - 1, answer
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise Refused(f"no secure connection to {self._url.authority}: {error.__cause__ or error}") from None

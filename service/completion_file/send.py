@@ -68,7 +68,7 @@ class Sending:
             if not wanted or round_ == ROUNDS:
                 return
             wait_s = max(_backoff_s(round_), *(answer.retry_after_s for answer in later.values()))
-            await self._wait(f"{len(wanted)} rows could not be decided in time", min(wait_s, _PATIENCE_S))
+            await self._wait(f"rows that could not be decided in time: {len(wanted)}", min(wait_s, _PATIENCE_S))
 
     async def _send(self, batch: list[int]) -> None:
         failures = 0

@@ -132,7 +132,7 @@ def _known(shipment: Shipment, ours: tuple[str, ...]) -> Answer | None:
         # What was said of a line that was no row says more.
         return Answer(400, error=error or f"line {shipment.lines}: {NUMBER}: must not be blank")
     for name, text in ((NUMBER, shipment.number), (TRACKING, shipment.tracking)):
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             return Answer(400, error=f"line {shipment.lines}: {name}: expected valid UTF-8")
     return None
 

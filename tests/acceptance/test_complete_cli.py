@@ -305,6 +305,6 @@ async def test_rows_for_which_there_was_no_time_are_sent_again(
     file = write(tmp_path / "shipped.csv", [[number, ""] for number in numbers])
     code, output = await finished(service.complete(file))
     assert code == 0, output
-    assert "1 rows could not be decided in time; again in 5 s" in output
+    assert "rows that could not be decided in time: 1; again in 5 s" in output
     assert await service.rows_sent() == [2, 1]
     await assert_each_shipped_once(service, sandbox, numbers)

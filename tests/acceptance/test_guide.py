@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sysconfig
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -40,6 +41,7 @@ async def run(settings: Settings, pool: asyncpg.Pool[asyncpg.Record], processes:
     key = await create_key(pool, partner="guide", scopes=list(Scope))
     variables = {
         **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
+        "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
         "WAYBILL": f"http://127.0.0.1:{port}",
         "KEY_ID": key.id,
         "KEY": key.secret,

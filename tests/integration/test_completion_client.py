@@ -81,10 +81,10 @@ async def test_the_api_answers_each_row(api: Api, pool: asyncpg.Pool) -> None:
 
 
 async def test_what_was_told_before_an_answer_breaks_off_counts() -> None:
-    first = b'{"row": 2, "status": 503, "error": "busy", "retryAfter": 5, "new": 1}\n'
+    first = b'{"row": 2, "status": 503, "error": "bus\\u001by", "retryAfter": 5, "new": 1}\n'
     async with serve(stream(first, then="breaks off")) as base, open_client(base, "Bearer s") as client:
         answers = client.complete(TWO)
-        assert await anext(answers) == (1, Answer(503, error="busy", retry_after_s=5))
+        assert await anext(answers) == (1, Answer(503, error="bus\\u001by", retry_after_s=5))
         with pytest.raises(Unavailable, match="the connection broke"):
             await anext(answers)
 

@@ -2,7 +2,7 @@
 
 A ```sh block is run by bash; a ```http block that follows it is what it must print: a status line, headers that the
 answer must have among others, and a body. `…` in it stands for anything; a field `"…"` or a comment `<!-- … -->` for
-any further fields.
+any further fields. What another command than `curl -i` prints is in a ```text block.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ def read_steps(guide: Path) -> list[Step]:
     blocks = [(text.count("\n", 0, match.start()) + 2, *match.groups()) for match in _BLOCK.finditer(text)]
     following = [*blocks[1:], (0, "", "")]
     return [
-        Step(line, content, shown if language_shown == "http" else None)
+        Step(line, content, shown if language_shown in {"http", "text"} else None)
         for (line, language, content), (_, language_shown, shown) in zip(blocks, following, strict=True)
         if language == "sh"
     ]
 
 
 def assert_as_shown(printed: str, shown: str) -> None:
-    """Fail unless `curl -i` has printed an answer as shown."""
+    """Fail unless a command has printed what is shown: `curl -i` an answer, or any other its text."""
+    if not shown.startswith("HTTP/"):
+        assert _is_as_shown(printed, shown)
+        return
     head, _, body = printed.replace("\r\n", "\n").partition("\n\n")
     shown_head, _, shown_body = shown.partition("\n\n")
     status, *headers = head.splitlines()

@@ -142,7 +142,7 @@ async def test_rows_for_which_there_was_no_time_are_sent_again_after_all_others(
     assert sent.requests == [["a", "b"], ["c", "d"], ["a", "c"], ["a"]]
     assert sheet.answers == [SHIPPED] * 4
     assert sent.waits == [5, 5]
-    assert sent.notes[0] == "2 rows could not be decided in time; again in 5 s"
+    assert sent.notes[0] == "rows that could not be decided in time: 2; again in 5 s"
 
 
 async def test_a_row_for_which_there_is_never_time_keeps_that_answer() -> None:
