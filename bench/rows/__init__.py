@@ -8,6 +8,7 @@ from types import MappingProxyType
 from bench.bench import Bench
 from bench.results import Row
 from bench.rows import (
+    bulk,
     chain,
     completions,
     create_shipment,
@@ -27,6 +28,7 @@ Measure = Callable[[Bench], Iterator[Row]]
 ROWS: Mapping[str, Measure] = MappingProxyType(
     {
         "completions": completions.measure,
+        "bulk": bulk.measure,
         "provider": provider.measure,
         "slow-provider": slow_provider.measure,
         "create": create_shipment.measure,
