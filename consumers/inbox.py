@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
@@ -20,6 +20,8 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 
 PROBE_TIMEOUT_S: Final = 5.0
 RELEASE_TIMEOUT_S: Final = 5.0
+
+ALREADY_HANDLED: Final = Skipped("already handled")
 
 # The last one is what a statement meets that the server's farewell has overtaken.
 _UNREACHABLE: Final = (
@@ -59,8 +61,31 @@ async def handle_once(pool: Pool, *, consumer: str, delivery: Delivery[Event], h
     """Run `handler` for a message that `consumer` has not handled yet, and commit both. Raises `DatabaseAway` too."""
     async with _connection(pool) as connection, _translated(connection), connection.transaction():
         if not await _claim(connection, consumer, delivery.event_id):
-            return Skipped("already handled")
+            return ALREADY_HANDLED
         return await handler(connection, delivery)
+
+
+async def handle_together(
+    pool: Pool, *, consumer: str, deliveries: Sequence[Delivery[Event]], handler: Handler[Event]
+) -> list[Done]:
+    """Run `handler` for several messages, one after the other, and commit all of it: what became of each, in order.
+
+    Raises whatever the handler or the database raises; then nothing has happened, unless it was the commit that failed.
+    """
+    async with _connection(pool) as connection, connection.transaction():
+        ids = [delivery.event_id for delivery in deliveries]
+        claiming = sql.queries("inbox").claim_together(connection, consumer=consumer, message_ids=ids)
+        claimed = {row["message_id"] async for row in claiming}
+        done: list[Done] = []
+        for delivery in deliveries:
+            if delivery.event_id in claimed:
+                # The same message may be here twice.
+                claimed.remove(delivery.event_id)
+                done.append(await handler(connection, delivery))
+            else:
+                done.append(ALREADY_HANDLED)
+        await sql.queries("inbox").can_commit(connection)
+        return done
 
 
 async def database_answers(pool: Pool) -> bool:

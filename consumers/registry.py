@@ -46,6 +46,9 @@ class Consumer:
     # How its messages are read, and what the log calls their `guid`.
     read: Read = read_delivery
     subject: str = "shipment_number"
+    # Whether messages that wait at the same time may share a transaction, because all that the handler does is in the
+    # database (ADR 0014).
+    together: bool = False
 
     def topology(self, retry_delays_s: Sequence[int]) -> ConsumerTopology:
         """Return what the consumer owns on the broker."""
@@ -66,6 +69,7 @@ CONSUMERS: Final = MappingProxyType(
             name="orderEventWebhookHandler",
             routing_keys=tuple(kind.value for kind in EventType),
             open_handler=lambda settings, _: webhooks.open_handler(settings),
+            together=True,
         ),
         "order-intake": Consumer(
             name="orderIntakeHandler",

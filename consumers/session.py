@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueueIterator
+from aio_pika.abc import AbstractChannel, AbstractQueueIterator
 
 from consumers import topology
 from consumers.broker import BROKER_ERRORS, CLOSE_TIMEOUT_S, OPEN_TIMEOUT_S, Broker, open_connection
-from consumers.ending import End, Lost, Paused, Stopped
-from consumers.outcome import Pause
+from consumers.ending import End, Lost, Stopped
+from consumers.handling import Handling
 from consumers.settle import CopyPublisher
-from consumers.work import Work, process
+from consumers.work import Work
 
 log = structlog.get_logger()
 
@@ -37,9 +37,9 @@ async def consume(broker: Broker, work: Work, *, stop: asyncio.Event, consuming:
             await topology.declare(connection, work.topology)
             copies = await connection.channel(publisher_confirms=True, on_return_raises=True)
             channel = await connection.channel()
-            session = _Session(work, CopyPublisher(copies, timeout_s=broker.publish_timeout_s))
+            session = _Session(work, CopyPublisher(copies, timeout_s=broker.publish_timeout_s), broker.concurrency)
             await session.end_with(channel, copies)
-            await channel.set_qos(prefetch_count=broker.concurrency)
+            await channel.set_qos(prefetch_count=session.handling.prefetch)
             messages = (await channel.get_queue(work.topology.work.name, ensure=False)).iterator()
             await messages.consume()
         log.info("consumer_session_started", queue=work.topology.work.name, concurrency=broker.concurrency)
@@ -47,10 +47,10 @@ async def consume(broker: Broker, work: Work, *, stop: asyncio.Event, consuming:
         try:
             end = await session.take(messages, stop)
             consuming.clear()
-            await session.drain(broker.grace_s)
+            await session.handling.drain(broker.grace_s)
         finally:
             consuming.clear()
-            await session.cut()
+            await session.handling.cut()
         return end
 
 
@@ -71,12 +71,10 @@ async def _opening(stop: asyncio.Event) -> AsyncIterator[None]:
 
 
 class _Session:
-    """The running handlers of one session and the first reason for its end."""
+    """What one session handles, and the first reason for its end."""
 
-    def __init__(self, work: Work, copies: CopyPublisher) -> None:
-        self._work = work
-        self._copies = copies
-        self._running: set[asyncio.Task[None]] = set()
+    def __init__(self, work: Work, copies: CopyPublisher, concurrency: int) -> None:
+        self.handling = Handling(work, copies, concurrency=concurrency, finish=self._finish)
         self._end: asyncio.Future[End] = asyncio.get_running_loop().create_future()
 
     async def end_with(self, consuming: AbstractChannel, publishing: AbstractChannel) -> None:
@@ -91,8 +89,8 @@ class _Session:
         underlay.on_consumer_cancel_callbacks.add(lambda _: self._finish(Lost("the broker cancelled the consumer")))
 
     async def take(self, messages: AbstractQueueIterator, stop: asyncio.Event) -> End:
-        """Start a task for every message until the end; then take no more and give back what has not begun."""
-        taking = asyncio.create_task(self._start_each(messages))
+        """Take messages until the end; then take no more and give back what has not begun."""
+        taking = asyncio.create_task(self._take_each(messages))
         stopping = asyncio.create_task(self._finish_on(stop))
         try:
             return await asyncio.shield(self._end)
@@ -101,56 +99,27 @@ class _Session:
             with suppress(*BROKER_ERRORS):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await messages.close()
-            await _cancel({taking, stopping})
-
-    async def drain(self, grace_s: float) -> None:
-        """Let running handlers finish and settle, for at most `grace_s` seconds."""
-        if self._running:
-            log.info("consumer_draining", running=len(self._running), grace_s=grace_s)
-            await asyncio.wait(self._running, timeout=grace_s)
-
-    async def cut(self) -> None:
-        """Cancel what still runs. It is unsettled, so the broker delivers it again."""
-        if self._running:
-            log.warning("handlers_cancelled", count=len(self._running))
-            await _cancel(set(self._running))
+                    await self.handling.give_back()
+            for task in (taking, stopping):
+                task.cancel()
+            await asyncio.gather(taking, stopping, return_exceptions=True)
 
     def _finish(self, end: End) -> None:
         if not self._end.done():
             self._end.set_result(end)
+            self.handling.close()
 
     async def _finish_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._finish(Stopped())
 
-    async def _start_each(self, messages: AbstractQueueIterator) -> None:
-        # Tasks of our own: the client library cancels its callbacks when their channel closes, which would cut a
-        # mail in half. There are never more than the prefetch.
+    async def _take_each(self, messages: AbstractQueueIterator) -> None:
         try:
             async for message in messages:
                 if self._end.done():
                     # Unsettled, so that the broker has it back when the channel closes. And no further look at the
                     # iterator: asked for more while it is closing, it would consume again.
                     return
-                task = asyncio.create_task(self._process(message))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+                self.handling.add(message)
         finally:
             self._finish(Lost("the broker delivers no more"))
-
-    async def _process(self, message: AbstractIncomingMessage) -> None:
-        try:
-            outcome = await process(self._work, message, self._copies)
-        except Exception as error:
-            # Unsettled: a new session gets it again.
-            log.exception("message_not_settled", message_id=message.message_id)
-            self._finish(Lost(f"a message could not be settled: {type(error).__name__}"))
-        else:
-            if isinstance(outcome, Pause):
-                self._finish(Paused(outcome.reason))
-
-
-async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

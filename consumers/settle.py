@@ -56,10 +56,10 @@ async def settle(
     """
     match outcome:
         case Handled() | Skipped():
-            await _answer(message.ack)
+            await acknowledge(message)
         case Retry(delay_s, _):
             await copies.publish(message, queue=topology.retry_name(delay_s), headers={ATTEMPT_HEADER: attempt})
-            await _answer(message.ack)
+            await acknowledge(message)
         case Dead(reason):
             headers = {
                 ATTEMPT_HEADER: attempt,
@@ -67,12 +67,17 @@ async def settle(
                 DEAD_AT_HEADER: datetime.now(UTC).isoformat(timespec="milliseconds"),
             }
             await copies.publish(message, queue=topology.dead.name, headers=headers)
-            await _answer(message.ack)
+            await acknowledge(message)
         case Pause():
             # nack, not reject: "I am leaving" is no failure of the message.
             await _answer(lambda: message.nack(requeue=True))
         case _:
             assert_never(outcome)
+
+
+async def acknowledge(message: AbstractIncomingMessage, *, all_before: bool = False) -> None:
+    """Acknowledge a message, or also all that its channel has delivered before. A channel that is gone is no error."""
+    await _answer(lambda: message.ack(multiple=all_before))
 
 
 async def _answer(answer: Callable[[], Awaitable[None]]) -> None:

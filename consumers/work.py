@@ -41,6 +41,9 @@ class Work:
     read: Read = delivery.read_delivery
     # What the log calls the event's `guid`.
     subject: str = "shipment_number"
+    # Whether messages that wait at the same time may share a transaction: only for a handler whose effects are all in
+    # the database (ADR 0014).
+    together: bool = False
 
 
 async def process(work: Work, message: AbstractIncomingMessage, copies: CopyPublisher) -> Outcome:
@@ -64,15 +67,23 @@ async def process(work: Work, message: AbstractIncomingMessage, copies: CopyPubl
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided on, not lost
             outcome = decide(await _cause(work.pool, error), attempt, work.topology.retry_delays_s)
         await settle(message, outcome, attempt=attempt, topology=work.topology, copies=copies)
-        log.log(
-            _level(outcome),
-            "message_settled",
-            attempt=attempt,
-            duration_ms=round((time.monotonic() - began) * 1000, 1),
-            **{work.subject: guid},
-            **_described(outcome),
-        )
+        log_settled(work, guid, outcome, attempt=attempt, began=began)
     return outcome
+
+
+def log_settled(
+    work: Work, guid: str | None, outcome: Outcome, *, attempt: int, began: float, **ids: str | None
+) -> None:
+    """Write a message's one line; `began` is by the monotonic clock, in seconds."""
+    log.log(
+        _level(outcome),
+        "message_settled",
+        attempt=attempt,
+        duration_ms=round((time.monotonic() - began) * 1000, 1),
+        **{work.subject: guid},
+        **_described(outcome),
+        **ids,
+    )
 
 
 async def _handle(work: Work, received: Delivery[Any]) -> Outcome:

@@ -27,7 +27,9 @@ async def _open(_settings: ConsumerSettings, _use_cases: UseCases) -> AsyncItera
     yield _nothing
 
 
-EMPTY: Final = Consumer(name="benchEmptyHandler", routing_keys=(EventType.SHIPMENT_SHIPPED.value,), open_handler=_open)
+EMPTY: Final = Consumer(
+    name="benchEmptyHandler", routing_keys=(EventType.SHIPMENT_SHIPPED.value,), open_handler=_open, together=True
+)
 
 
 def main() -> None:

@@ -71,6 +71,7 @@ async def run_worker(settings: Settings, consumer: Consumer) -> None:
             handler_timeout_s=settings.worker_handler_timeout_s,
             read=consumer.read,
             subject=consumer.subject,
+            together=consumer.together,
         )
         await run(broker, work, stop=stop)
 

@@ -28,6 +28,12 @@ NO_SUCH_PLACE = 3
 LAST_WORDS = "killed at"
 LOOK_AGAIN_S = 0.001
 
+# What begins a process's groups, and where it keeps what waits for one.
+_GROUPS = {
+    "api": ("service.completions:Completions._take_groups", "_waiting"),
+    "worker webhooks": ("consumers.handling:Handling._process_group", "_for_group"),
+}
+
 # Called with what the watched function is called with.
 Tell = Callable[..., Awaitable[None]]
 Reached = Callable[[], Awaitable[None]]
@@ -56,7 +62,7 @@ def arm(step: Step, *, nth: int, reached: Reached) -> None:
     if step.since is not None:
         _watch(step.since, "after", begin)
     if step.together > 1:
-        _let_gather(step.together)
+        _let_gather(step)
     _watch(step.place, step.when, count)
 
 
@@ -177,15 +183,16 @@ def _watch_commit(query: Query, when: When, tell: Tell) -> None:
     _replace(asyncpg.Connection, "execute", watching)
 
 
-def _let_gather(number: int) -> None:
-    """Let the first group of completions begin once so many calls are waiting."""
-    owner, name = _find("service.completions:Completions._take_groups")
+def _let_gather(step: Step) -> None:
+    """Let the first group of completions, or of messages, begin once so many are waiting."""
+    path, waiting = _GROUPS[step.process]
+    owner, name = _find(path)
 
-    def gathering(take_groups: Any) -> Any:
-        async def called(completions: Any) -> None:
-            while len(completions._waiting) < number:  # noqa: ASYNC110 - nothing tells
+    def gathering(begin: Any) -> Any:
+        async def called(groups: Any) -> None:
+            while len(getattr(groups, waiting)) < step.together:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(LOOK_AGAIN_S)
-            await take_groups(completions)
+            await begin(groups)
 
         return called
 

@@ -50,7 +50,8 @@ Place = Call | Query | Commit | Provider
 class Step:
     """A moment in a process. `told` says what has happened by then.
 
-    `since`: only once this has been called. `together`: so many completions wait for each other, to be one group.
+    `since`: only once this has been called. `together`: so many completions, or messages, wait for each other and
+    are one group.
     """
 
     process: Process
@@ -76,6 +77,7 @@ KEPT: Final = Query("idempotency", "keep_answer")
 ORDER: Final = Query("orders", "create_order")
 DELETED: Final = Query("outbox", "delete_published")
 CLAIMED: Final = Query("inbox", "claim")
+CLAIMED_GROUP: Final = Query("inbox", "claim_together")
 FANNED_OUT: Final = Query("webhooks", "fan_out")
 WEBHOOK_KEPT: Final = Query("webhooks", "record_success")
 
@@ -91,8 +93,9 @@ CONFIRMATION: Final = Call("aiormq.channel:Channel._on_confirm_frame")
 PUBLISHED: Final = Call("publishers.relay:publish_together")
 MAIL: Final = Call("consumers.email.mailer:Mailer.send")
 COPY: Final = Call("consumers.settle:CopyPublisher.publish")
-MESSAGE: Final = Call("consumers.session:process")
+MESSAGE: Final = Call("consumers.handling:process")
 SETTLED: Final = Call("consumers.work:settle")
+ACKNOWLEDGED: Final = Call("consumers.acknowledging:Acknowledging.acknowledge")
 ACK: Final = Call("aio_pika.message:IncomingMessage.ack")
 WEBHOOK: Final = Call("consumers.webhooks.sender:request")
 
@@ -200,10 +203,31 @@ STEPS: Final = MappingProxyType(
         ),
         "webhooks.uncommitted": Step("worker webhooks", "before", Commit(FANNED_OUT), "before their COMMIT"),
         "webhooks.committed": Step("worker webhooks", "after", Commit(FANNED_OUT), "committed, not acknowledged"),
-        "webhooks.acknowledged": Step("worker webhooks", "after", SETTLED, "acknowledged"),
+        "webhooks.acknowledged": Step("worker webhooks", "after", ACKNOWLEDGED, "acknowledged"),
         "webhooks.leased": Step("worker webhooks", "before", WEBHOOK, "leased, before the request"),
         "webhooks.answered": Step("worker webhooks", "after", WEBHOOK, "the receiver has answered, not written down"),
         "webhooks.recorded": Step("worker webhooks", "after", WEBHOOK_KEPT, "the answer is committed"),
+        # Three of its messages in one transaction.
+        "webhooks-group.unclaimed": Step("worker webhooks", "before", CLAIMED_GROUP, "no inbox row", together=3),
+        "webhooks-group.claimed": Step(
+            "worker webhooks", "after", CLAIMED_GROUP, "three inbox rows are written, not committed", together=3
+        ),
+        "webhooks-group.fanned-out": Step(
+            "worker webhooks", "after", FANNED_OUT, "one of the three is handled, nothing is committed", together=3
+        ),
+        "webhooks-group.uncommitted": Step(
+            "worker webhooks", "before", Commit(CLAIMED_GROUP), "before the COMMIT of three", together=3
+        ),
+        "webhooks-group.committed": Step(
+            "worker webhooks",
+            "after",
+            Commit(CLAIMED_GROUP),
+            "after the COMMIT of three, none acknowledged",
+            together=3,
+        ),
+        "webhooks-group.acknowledged": Step(
+            "worker webhooks", "after", ACKNOWLEDGED, "three are acknowledged with one answer", together=3
+        ),
         # The order intake's worker.
         "order-intake.uncommitted": Step("worker order-intake", "before", Commit(CLAIMED), "before COMMIT"),
         "order-intake.committed": Step("worker order-intake", "after", Commit(CLAIMED), "committed, not acknowledged"),

@@ -38,6 +38,7 @@ from tests.faults.killing import (
 )
 from tests.faults.report import repetitions
 from tests.faults.stack import Stack
+from tests.support.events import open_topic
 from tests.support.order_events import order_event
 from tests.support.orders import order_body
 from tests.support.processes import Process
@@ -323,6 +324,36 @@ async def test_a_webhook_worker(open_forks: OpenStack) -> None:
     judge(ledgers, shipments, retried="a worker starts again")
 
 
+@pytest.mark.parametrize("linger_s", [0, LINGER_S])
+async def test_three_messages_in_one_group(open_forks: OpenStack, linger_s: float) -> None:
+    shipments: Shipments = defaultdict(list)
+    async with open_forks() as stack, receiving() as receiver:
+        await add(stack.pool, receiver)
+        settings = hooked(stack.settings)
+        await stopped(await webhook_worker(stack))
+        for step in steps_of("webhooks-group") * repetitions(1, 10):
+            numbers = await stack.order(3)
+            shipments[step] += numbers
+            await complete_all(stack, numbers)
+            process = start_failing(stack, step, "worker", "webhooks", settings=settings, linger_s=linger_s)
+            await died(process, step)
+            done = step in {"webhooks-group.committed", "webhooks-group.acknowledged"}
+            assert [await delivered(stack, number, status=None) for number in numbers] == [int(done)] * 3, step
+            assert [await handled(stack, number, by="webhooks") for number in numbers] == [int(done)] * 3, step
+            await until(partial(webhooks_wait, stack, 0 if step == "webhooks-group.acknowledged" else 3))
+            # The lease of a sender that died runs out.
+            await travel(stack.pool, 120, leases=True)
+            worker = await webhook_worker(stack)
+            for number in numbers:
+                await until(partial(delivered, stack, number, status="DELIVERED"))
+            await until(partial(webhooks_wait, stack, 0))
+            await stopped(worker)
+        assert await stack.settle()
+        ledgers = await stack.ledgers()
+    assert Counter(request.webhook_id for request in receiver.accepted).keys() == {each.id for each in ledgers.events}
+    judge(ledgers, shipments, retried=restarted("a worker starts again", linger_s), each=3)
+
+
 async def test_a_worker_that_takes_orders_in(open_forks: OpenStack) -> None:
     shipments: Shipments = defaultdict(list)
     async with open_forks(workers=0) as stack, AsyncExitStack() as opened:
@@ -426,6 +457,7 @@ def test_every_step_is_one_of_a_scenario() -> None:
         "email-dead",
         "dead-replay",
         "webhooks",
+        "webhooks-group",
     }
     here |= {"order-intake", "reconcile", "reconcile-declined", "import"}
     stripe = {"stripe"}
@@ -433,17 +465,23 @@ def test_every_step_is_one_of_a_scenario() -> None:
     assert {step.partition(".")[0] for step in STEPS} == here | stripe | order_api
 
 
-async def handled(stack: Stack, number: str) -> int:
-    """Return how many inbox rows the mail worker has about the shipment."""
+async def handled(stack: Stack, number: str, *, by: str = "email") -> int:
+    """Return how many inbox rows a worker has about the shipment."""
     return await stack.pool.fetchval(
         "SELECT count(*) FROM inbox i JOIN events e ON e.id = i.message_id WHERE e.subject = $1 AND i.consumer = $2",
         number,
-        CONSUMERS["email"].name,
+        CONSUMERS[by].name,
     )
 
 
 async def depth_is(stack: Stack, waiting: int) -> bool:
     return (await stack.depth()).waiting == waiting
+
+
+async def webhooks_wait(stack: Stack, waiting: int) -> bool:
+    """Tell whether so many messages wait for a webhook worker."""
+    async with open_topic(stack.settings.amqp_url) as topic:
+        return await topic.depth(CONSUMERS["webhooks"].topology(()).work.name) == waiting
 
 
 async def dead_letters_are(stack: Stack, dead: int) -> bool:

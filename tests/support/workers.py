@@ -59,6 +59,7 @@ async def working(
             settings.worker_handler_timeout_s,
             read=consumer.read,
             subject=consumer.subject,
+            together=consumer.together,
         )
         broker = Broker(settings.amqp_url, settings.worker_concurrency, settings.publish_timeout_s, grace_s)
         running = asyncio.create_task(run(broker, work, stop=worker.stop, consuming=worker.consuming))
