@@ -8,7 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
@@ -47,11 +47,11 @@ class Language:
 
     def number(self, number: int) -> str:
         """Return `number` with the region's digits and separators."""
-        return format_decimal(number, locale=self.region)
+        return _number(number, self.region)
 
     def date(self, moment: datetime) -> str:
         """Return the day of `moment` in its own time zone."""
-        return format_date(moment.date(), format="long", locale=self.region)
+        return _date(moment.date(), self.region)
 
     def country(self, code: str) -> str:
         """Return the name of an ISO 3166 country, or `code` if it is none."""
@@ -75,6 +75,17 @@ def language(locale: str) -> Language:
     except (UnknownLocaleError, ValueError):
         region = Locale.parse(code)
     return Language(str(region).replace("_", "-"), _texts(code), region)
+
+
+# Mails are about few pieces, and about today.
+@lru_cache(maxsize=1024)
+def _number(number: int, region: Locale) -> str:
+    return format_decimal(number, locale=region)
+
+
+@lru_cache(maxsize=1024)
+def _date(day: date, region: Locale) -> str:
+    return format_date(day, format="long", locale=region)
 
 
 @cache

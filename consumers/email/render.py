@@ -13,12 +13,14 @@ A store's own templates stand in `WAYBILL_MAIL_TEMPLATES_DIR/<store code>/` as `
 
 HTML is escaped automatically. `{% extends "shipped.html" %}` starts from the default, whose blocks are `style`,
 `header`, `intro`, `contents`, `tracking`, `address`, `returns`, `closing` and `footer`. A file that is no template
-stops the worker at its start; an unknown name fails the mail, which is tried again.
+stops the worker at its start; one that is changed or added later counts from the next start. An unknown name fails the
+mail, which is tried again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,7 @@ from jinja2 import (
     Environment,
     FileSystemLoader,
     StrictUndefined,
+    Template,
     TemplateError,
     TemplateSyntaxError,
     select_autoescape,
@@ -67,7 +70,12 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
+            auto_reload=False,
+            # All of them: to compile one takes as long as tens of mails.
+            cache_size=-1,
         )
+        # The environment keeps what it has found, but looks every time for what is not there, as most stores' are not.
+        self._template = cache(self._find)
         # Media queries cannot be inlined and stay in the head, for those clients that read them.
         self._inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
         if directory:
@@ -93,10 +101,12 @@ class Renderer:
 
     def _fill(self, store_code: str, name: str, values: dict[str, object]) -> str:
         try:
-            template = self._environment.select_template([f"{store_code}/{name}", name])
-            return template.render(values)
+            return self._template(store_code, name).render(values)
         except Exception as error:  # a template is a program, and fails like one
             raise TemplateFailure(f"template {name} of store {store_code}: {_fault(error)}") from error
+
+    def _find(self, store_code: str, name: str) -> Template:
+        return self._environment.select_template([f"{store_code}/{name}", name])
 
     def _check(self, directory: Path) -> None:
         if not directory.is_dir():

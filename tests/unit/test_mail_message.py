@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.header import Header
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from consumers.email.addresses import parse_address
@@ -82,6 +83,18 @@ def test_names_arrive_as_they_are_and_bring_no_further_address(store: str, custo
     for name, display, address in (("From", store, "shop@example.com"), ("To", customer, "asa@example.com")):
         assert [each.addr_spec for each in message[name].addresses] == [address]
         assert mailbox(content, name) == (display, address)
+
+
+@given(subject=st.text(max_size=80).map(clean))
+@example(subject="ö" * 16)
+@example(subject="ö" * 17)
+@example(subject="ö, " + "a" * 37)
+@example(subject="ö, " + "a" * 38)
+@example(subject="=?utf-8?q?a?=")
+def test_encoded_words_are_those_of_the_standard_library(subject: str) -> None:
+    assume(not (subject.isascii() and "=?" not in subject))
+    usual = Header(subject, "utf-8", maxlinelen=75, header_name="x" * 14).encode(linesep="\r\n")
+    assert f"Subject: {usual}\r\nMessage-ID".encode() in composed(subject=subject)
 
 
 def test_an_address_that_needs_it_goes_out_in_utf_8() -> None:

@@ -236,6 +236,20 @@ class TestTemplatesOfAStore:
         (folder / "subject.txt").write_text("Common")
         assert Renderer(folder).render(PLAIN, language("sv")).subject == "Common"
 
+    def test_count_as_they_are_at_the_start(self, folder: Path) -> None:
+        own = folder / "se-web" / "subject.txt"
+        own.write_text("First")
+        renderer = Renderer(folder)
+        own.write_text("Half a templ{{")
+        assert [renderer.render(PLAIN, language("sv")).subject for _ in range(2)] == ["First"] * 2
+
+    def test_are_looked_for_once(self, folder: Path) -> None:
+        renderer = Renderer(folder)
+        usual = renderer.render(PLAIN, language("sv")).subject
+        (folder / "se-web" / "subject.txt").write_text("Later")
+        assert renderer.render(PLAIN, language("sv")).subject == usual
+        assert Renderer(folder).render(PLAIN, language("sv")).subject == "Later"
+
     def test_that_are_no_templates_stop_the_start(self, folder: Path) -> None:
         (folder / "se-web" / "shipped.txt").write_text("fine\n{% if %}")
         with pytest.raises(WrongSetting, match=r"WAYBILL_MAIL_TEMPLATES_DIR: se-web/shipped.txt: line 2: "):
