@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Final
 
@@ -66,20 +64,6 @@ def judge(answer: Answer, *, failures: int, delays_s: Sequence[float], stretch: 
     pause_s = min(answer.retry_after_s, LONGEST_PAUSE_S) if answer.code in _PAUSING else 0.0
     retry_in_s = max(delays_s[failures] * stretch, pause_s) if failures < len(delays_s) else None
     return Failed(_reason(answer), retry_in_s, pause_s, gone=answer.code == HTTPStatus.GONE)
-
-
-def parse_retry_after(value: str | None, *, now: datetime) -> float:
-    """Return the seconds that a `Retry-After` means, of either form; 0 for what cannot be read or lies in the past."""
-    if value is None:
-        return 0.0
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
-        return float(value)
-    try:
-        until = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    # Without a zone it is in UTC.
-    return max((until.replace(tzinfo=until.tzinfo or UTC) - now).total_seconds(), 0.0)
 
 
 def excerpt(body: bytes) -> str:

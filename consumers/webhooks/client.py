@@ -14,9 +14,10 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from consumers.webhooks.answer import Answer, excerpt, parse_retry_after
+from consumers.webhooks.answer import Answer, excerpt
 from consumers.webhooks.message import Message
 from consumers.webhooks.reach import Reach
+from schemas.retry_after import parse_retry_after
 
 EXCERPT_TIMEOUT_S: Final = 2.0
 _EXCERPT_BYTES: Final = 2000

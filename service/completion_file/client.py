@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,8 +16,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, Field, ValidationError
 from yarl import URL
 
-from consumers.webhooks.answer import parse_retry_after
 from schemas.paths import SHIPMENTS_BASE
+from schemas.retry_after import parse_retry_after
 from service.completion_file.columns import NUMBER, TRACKING
 from service.completion_file.sheet import Answer, Shipment
 from service.visible import visible
@@ -85,8 +86,7 @@ class Client:
         except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError) as error:
             raise Refused(f"no secure connection to {self._url.authority}: {error.__cause__ or error}") from None
         except aiohttp.ClientConnectorError as error:
-            reason = error.os_error.strerror or str(error.os_error)
-            raise Unavailable(f"no connection to {self._url.authority}: {reason}") from None
+            raise Unavailable(f"no connection to {self._url.authority}: {_reason(error.os_error)}") from None
         except TimeoutError:
             raise Unavailable("the service does not answer") from None
         except (aiohttp.ClientError, OSError):
@@ -120,6 +120,11 @@ def check_base(url: str) -> str:
 def _body(shipments: Iterable[Shipment]) -> bytes:
     rows = ({NUMBER: each.number} | ({TRACKING: each.tracking} if each.tracking else {}) for each in shipments)
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _reason(error: OSError) -> str:
+    # The library's own text for a refused connection tells everything but that; resolvers number theirs below zero.
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:

@@ -261,21 +261,15 @@ async def test_what_is_wrong_is_told_and_the_same_command_can_be_given_again(
     numbers = await insert_shipments(pool, 1)
     file = write(tmp_path / "shipped.csv", [[numbers[0], ""]])
     reader = await create_key(pool, partner="reader", scopes=[Scope.READ_ORDERS])
-    wrong: list[tuple[tuple[str, ...], dict[str, str], str]] = [
-        ((), {"key": "key_1:mistaken"}, "The key is not accepted"),
-        ((), {"key": reader.secret}, "it needs the scope shipments:complete"),
-        ((), {"key": ""}, "set WAYBILL_API_KEY to id:secret, or add --key-file"),
-        ((), {"url": f"{service.url}/api"}, "Is --url the base address of a Waybill"),
-        ((), {"url": "shipping.example.com"}, "expected an address such as"),
-        (("--map", "shipmentNumber=No"), {}, "the column 'No' is not in the header"),
-        (("--result", str(file)), {}, "is FILE itself or no file"),
-        (("--delimiter", "::"), {}, "expected one character"),
+    wrong: list[tuple[dict[str, str], str]] = [
+        ({"key": "key_1:mistaken"}, "The key is not accepted"),
+        ({"key": reader.secret}, "it needs the scope shipments:complete"),
+        ({"url": f"{service.url}/api"}, "Is --url the base address of a Waybill"),
     ]
-    for options, given, told in wrong:
-        code, output = await finished(service.complete(file, *options, **given))
+    for given, told in wrong:
+        code, output = await finished(service.complete(file, **given))
         assert code == 2, output
-        # Boxes break lines.
-        assert told in " ".join(output.replace("│", " ").split()), output
+        assert told in output
         assert "mistaken" not in output
         assert reader.secret not in output
     nobody = service.complete(file, url=f"http://127.0.0.1:{free_port()}")
@@ -289,9 +283,9 @@ async def test_what_is_wrong_is_told_and_the_same_command_can_be_given_again(
     (tmp_path / "key").write_text(f"{service.key.secret}\n")
     code, output = await finished(service.complete(file, "--key-file", str(tmp_path / "key"), key="wrong"))
     assert code == 0, output
-    code, output = await finished(service.complete(file))
-    assert code == 2
-    assert "exists. Feed it back" in " ".join(output.replace("│", " ").split())
+    # A result is not replaced unless that is asked for.
+    assert (await finished(service.complete(file)))[0] == 2
+    assert statuses(tmp_path / "shipped.result.csv") == ["200"]
     code, output = await finished(service.complete(file, "--force"))
     assert (code, statuses(tmp_path / "shipped.result.csv")) == (0, ["409"])
     await assert_each_shipped_once(service, sandbox, numbers)

@@ -155,7 +155,7 @@ async def test_an_answer_that_makes_no_sense_is_not_believed(line: bytes, told: 
 
 async def test_nobody_there() -> None:
     port = free_port()
-    with pytest.raises(Unavailable, match=f"no connection to 127.0.0.1:{port}: Connect"):
+    with pytest.raises(Unavailable, match=f"no connection to 127.0.0.1:{port}: Connection refused"):
         await complete(f"http://127.0.0.1:{port}")
     with pytest.raises(Unavailable, match=r"no connection to none\.invalid:80: "):
         await complete("http://none.invalid")

@@ -16,8 +16,8 @@ from consumers.webhooks.answer import (
     Verdict,
     excerpt,
     judge,
-    parse_retry_after,
 )
+from schemas.retry_after import parse_retry_after
 
 NOW = datetime(2026, 11, 21, 18, 40, tzinfo=UTC)
 DELAYS = (5.0, 30.0, 120.0)
