@@ -41,9 +41,11 @@ class Session:
 
 
 @asynccontextmanager
-async def opened(url: str, *, plan_once: bool) -> AsyncIterator[Session]:
+async def opened(url: str, *, by_statistics: bool = False) -> AsyncIterator[Session]:
+    # Whoever says nothing goes by the indexes: relay and workers do not say it.
+    how = {"plan_once": False} if by_statistics else {}
     async with (
-        open_pool(Settings(database_url=url), name="tests", plan_once=plan_once) as pool,
+        open_pool(Settings(database_url=url), name="tests", **how) as pool,
         pool.acquire() as connection,
         watch_plans(connection) as watch,
     ):
@@ -92,7 +94,7 @@ async def plans_of(url: str, cases: Sequence[Hot], at: int) -> dict[str, list[Pl
     found = {}
     async with AsyncExitStack() as stack:
         sessions = {
-            each: await stack.enter_async_context(opened(url, plan_once=not each))
+            each: await stack.enter_async_context(opened(url, by_statistics=each))
             for each in {case.by_statistics for case in cases}
         }
         for case in cases:
@@ -141,7 +143,7 @@ async def test_no_query_costs_more_with_twenty_times_the_rows(databases: Databas
         few = await plans_of(small, HOT, middle(SMALL))
         if first:
             await fill(grown, last=first)
-        async with opened(grown, plan_once=True) as session:
+        async with opened(grown) as session:
             for case in kept:
                 # Where nothing is yet, some have nothing to refer to; they are planned by then.
                 with suppress(asyncpg.IntegrityConstraintViolationError):
@@ -159,7 +161,7 @@ async def test_the_server_left_to_itself_keeps_reading_grown_tables_whole(databa
     """Without what `open_pool` tells it: the trouble that it spares, and a proof that these tests would see it."""
     [case] = [case for case in HOT if case.query == "shipping.lock_shipment"]
     await fill(database_url, last=NEARLY_EMPTY)
-    async with opened(database_url, plan_once=False) as session:
+    async with opened(database_url, by_statistics=True) as session:
         await session.connection.execute("SET plan_cache_mode = force_generic_plan")
         small = await run(session, case, 0)
         await fill(database_url, first=NEARLY_EMPTY + 1, last=SMALL, analyze=False)
