@@ -72,11 +72,9 @@ SERVICES = web.AppKey("services", Services)
 async def open_services(settings: Settings, *, name: str) -> AsyncIterator[Services]:
     """Open everything a request handler needs; close it in reverse order."""
     async with AsyncExitStack() as stack:
-        # All that an API asks for goes by an index, whatever is asked. The server takes a statement with short arrays
-        # for cheaper than its general plan, and would spend half its time on planning it again for each call.
-        pool = await stack.enter_async_context(open_pool(settings, name=name, plan_once=True))
+        pool = await stack.enter_async_context(open_pool(settings, name=name))
         payment_pool = await stack.enter_async_context(
-            open_pool(settings, name=f"{name} payments", size=settings.payment_pool_size, plan_once=True)
+            open_pool(settings, name=f"{name} payments", size=settings.payment_pool_size)
         )
         await check_migrated(pool)
         providers = await stack.enter_async_context(open_providers(settings))
