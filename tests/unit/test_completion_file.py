@@ -292,7 +292,7 @@ class TestResultFile:
         with pytest.raises(UnusableFile, match="No such file or directory"):
             self.open(source.with_name("none") / "result.csv", source)
         with pytest.raises(UnusableFile, match="File name too long"):
-            self.open(source.with_name("x" * 250), source)
+            self.open(source.with_name("x" * 255), source)
         assert list(source.parent.iterdir()) == [source]
 
     def test_it_is_there_at_once_and_gone_if_nothing_came_of_it(self, source: Path) -> None:
