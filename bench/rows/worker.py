@@ -19,6 +19,7 @@ from bench.programs.run import program, timed
 from bench.results import Round, Row
 from bench.rows.relay import BATCH, QUEUE
 from consumers.broker import Broker, open_connection
+from consumers.handling import MOST_TOGETHER
 from consumers.registry import CONSUMERS
 from consumers.topology import declare
 from schemas.topology import ConsumerTopology
@@ -26,6 +27,8 @@ from service.dev.programs import waybill
 from service.settings import Settings
 
 CONCURRENCY = int(Settings.model_fields["worker_concurrency"].default)
+# By a worker whose messages share transactions: those in work and the next ones.
+HELD = 2 * MOST_TOGETHER
 RETRY_DELAYS_S = Settings.model_fields["worker_retry_delays_s"].default
 # What smtp-sink writes before the mail itself.
 _SINK_HEADERS = re.compile(rb"^(X-(Client|Helo|Mail|Rcpt)-.*|Received:.*)(\r?\n[ \t].*)*\r?\n", re.MULTILINE)
@@ -33,7 +36,9 @@ MAIL_TIMEOUT_S = 30
 
 
 def measure_empty(bench: Bench) -> Iterator[Row]:
-    """Yield a bare consumer, one that keeps an inbox, and the worker runtime around an empty handler."""
+    """Yield bare consumers, one that holds as many messages as the worker and one that keeps an inbox, and the worker
+    runtime around an empty handler.
+    """
     topology = EMPTY.topology(RETRY_DELAYS_S)
     queue, count = topology.work.name, bench.size.messages
     amqp_url, database = bench.servers.amqp_url, bench.servers.database
@@ -42,11 +47,12 @@ def measure_empty(bench: Bench) -> Iterator[Row]:
     asyncio.run(_declare(amqp_url, topology))
     numbers = database.add_shipped(count)
     env = bench.servers.environment(WAYBILL_AMQP_URL=amqp_url)
-    options = {"amqp_url": amqp_url, "queue": queue, "prefetch": CONCURRENCY}
+    options = {"amqp_url": amqp_url, "queue": queue}
     contenders = {
-        f"bare aio-pika consumer, prefetch {CONCURRENCY}": program("consume", **options),
-        "the same with an inbox row each": program("consume", **options, inbox=database.url),
-        f"worker runtime, empty handler, {CONCURRENCY} at once": program("empty_worker"),
+        f"bare aio-pika consumer, prefetch {HELD}": program("consume", **options, prefetch=HELD),
+        f"bare aio-pika consumer, prefetch {CONCURRENCY}": program("consume", **options, prefetch=CONCURRENCY),
+        "the same with an inbox row each": program("consume", **options, prefetch=CONCURRENCY, inbox=database.url),
+        f"worker runtime, empty handler, up to {MOST_TOGETHER} together": program("empty_worker"),
     }
     rounds: dict[str, list[Round]] = {name: [] for name in contenders}
     for _ in range(bench.size.rounds):
@@ -59,7 +65,7 @@ def measure_empty(bench: Bench) -> Iterator[Row]:
     for name, figures in rounds.items():
         told = [replace(each, ratio=each.value / limit.value) for each, limit in zip(figures, bare, strict=True)]
         runtime = name.startswith("worker")
-        yield Row("Worker", name, "/s", tuple(told), "the bare consumer", ">= 0.7" if runtime else "")
+        yield Row("Worker", name, "/s", tuple(told), f"the bare one, {HELD}", ">= 0.7" if runtime else "")
 
 
 def measure_mail(bench: Bench) -> Iterator[Row]:
