@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import hdrs
@@ -109,11 +108,16 @@ async def open_client(base: str, authorization: str) -> AsyncIterator[Client]:
 
 def check_base(url: str) -> str:
     """Return a base address. Raises `ValueError` with what is wrong with it."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = URL(url)
+        # As the resolver will, which fails for a host that cannot be one.
+        (parts.raw_host or "").encode("idna")
+    except ValueError:
+        parts = URL()
+    if parts.scheme not in {"http", "https"} or not parts.host or parts.query_string or parts.fragment:
         raise ValueError('expected an address such as "https://shipping.example.com"')
-    if parts.username or parts.password:
-        raise ValueError("the key does not belong into the address, where every process can read it")
+    if parts.user or parts.password:
+        raise ValueError("the key does not belong in the address, where every process can read it")
     return url
 
 

@@ -16,7 +16,7 @@ ROWS_A_REQUEST: Final = 1000
 _LONGEST_REQUEST: Final = 512 * 1024
 _LONGEST_ROW_OVERHEAD: Final = 64
 
-# Tries of one request that bring not a single answer: 45 seconds or less, enough for a service to start again.
+# Tries of one request that bring not a single answer: 24 to 47 seconds, enough for a service to start again.
 TRIES: Final = 7
 # However long the service asks us to wait; a person can come back later.
 _PATIENCE_S: Final = 300.0

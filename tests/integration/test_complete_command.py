@@ -41,7 +41,7 @@ def flat(text: str) -> str:
     [
         ([], "Missing option '--url'"),
         (["--url", "shipping.example.com"], "expected an address such as"),
-        (["--url", "https://key:secret@shipping.example.com"], "does not belong into the address"),
+        (["--url", "https://key:secret@shipping.example.com"], "does not belong in the address"),
         (["--url", NOWHERE, "--map", "shipmentNumber=No"], "the column 'No' is not in the header"),
         (["--url", NOWHERE, "--map", "shipmentNumer=No"], "did you mean shipmentNumber?"),
         (["--url", NOWHERE, "--delimiter", "::"], "expected one character"),

@@ -189,7 +189,17 @@ async def test_certificates_are_checked() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "shipping.example.com", "ftp://shipping.example.com", "https://", "https://a.example?x=1", "https://a/#x"],
+    [
+        "",
+        "shipping.example.com",
+        "ftp://shipping.example.com",
+        "https://",
+        "https://a.example?x=1",
+        "https://a/#x",
+        "http://[",
+        "http://a:99999",
+        "http://a..b",
+    ],
 )
 def test_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ValueError, match="expected an address such as"):
@@ -197,6 +207,7 @@ def test_an_address_that_is_none(url: str) -> None:
 
 
 def test_a_key_in_the_address_is_seen_by_others() -> None:
-    with pytest.raises(ValueError, match="does not belong into the address"):
+    with pytest.raises(ValueError, match="does not belong in the address"):
         check_base("https://key_1:secret@shipping.example.com")
+    assert check_base("http://[::1]:8080") == "http://[::1]:8080"
     assert check_base("https://shipping.example.com:8443/prefix/") == "https://shipping.example.com:8443/prefix/"
