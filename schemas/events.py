@@ -5,8 +5,10 @@ The envelope (`eventType`, `guid`, `data`) is the published contract's; `guid` i
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -41,27 +43,35 @@ def _utc_milliseconds(moment: datetime) -> str:
 
 UtcTime = Annotated[datetime, PlainSerializer(_utc_milliseconds, return_type=str, when_used="json")]
 
-
-class _Camel(BaseModel):
+_CONFIG = ConfigDict(
+    alias_generator=to_camel,
+    populate_by_name=True,
+    frozen=True,
     # What we publish has every field, so the published schema promises every field.
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        frozen=True,
-        json_schema_serialization_defaults_required=True,
-    )
+    json_schema_serialization_defaults_required=True,
+)
 
 
-class EventLine(_Camel):
+# Plain dataclasses, which pydantic reads, writes and describes like its own models: making one of our own rows, which is
+# done far more often than anything else, does not check again what the types and the tables have.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLine:
     """Pieces of one order line on the shipment."""
+
+    __pydantic_config__ = _CONFIG
 
     line_id: str
     sku: str
-    quantity: int = Field(gt=0)
+    quantity: Annotated[int, Field(gt=0)]
 
 
-class EventParcel(_Camel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventParcel:
     """One parcel of the shipment; what is null is not known."""
+
+    __pydantic_config__ = _CONFIG
 
     carrier: str | None = None
     service: str | None = None
@@ -69,25 +79,34 @@ class EventParcel(_Camel):
     tracking_url: str | None = None
 
 
-class ShipmentData(_Camel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShipmentData:
     """The shipment right after what the event tells. It carries no customer address, by design."""
+
+    __pydantic_config__ = _CONFIG
 
     order_number: str
     shipment_number: str
     store: str
     status: str
-    shipped_at: UtcTime | None = Field(None, description="UTC, milliseconds; set once the shipment is SHIPPED")
+    shipped_at: Annotated[UtcTime | None, Field(description="UTC, milliseconds; set once the shipment is SHIPPED")] = (
+        None
+    )
     carrier: str | None = None
     service: str | None = None
-    packages: int | None = Field(None, ge=0, description="number of packages, when known")
+    packages: Annotated[int | None, Field(ge=0, description="number of packages, when known")] = None
     carrier_tracking_number: str | None = None
     tracking_url: str | None = None
-    parcels: list[EventParcel] = Field(
-        [], description="every parcel; carrier, service, carrierTrackingNumber and trackingUrl are those of the first"
-    )
+    parcels: Annotated[
+        list[EventParcel],
+        Field(
+            description="every parcel; carrier, service, carrierTrackingNumber and trackingUrl are those of the first",
+            json_schema_extra={"default": []},
+        ),
+    ] = field(default_factory=list)
     lines: list[EventLine]
-    notify_customer: bool = Field(description="whether the customer is to be mailed about this event")
-    sequence: int = Field(gt=0, description="1 for the shipment's first event, then one more each")
+    notify_customer: Annotated[bool, Field(description="whether the customer is to be mailed about this event")]
+    sequence: Annotated[int, Field(gt=0, description="1 for the shipment's first event, then one more each")]
 
 
 class ContractEventType(BaseModel):
@@ -99,8 +118,10 @@ class ContractEventType(BaseModel):
     name: str
 
 
-class ShipmentEvent(_Camel):
+class ShipmentEvent(BaseModel):
     """Body of every event, UTF-8 JSON."""
+
+    model_config = _CONFIG
 
     event_type: ContractEventType
     guid: str = Field(description="the shipment's number")
@@ -109,4 +130,9 @@ class ShipmentEvent(_Camel):
 
 def shipment_event(kind: EventType, data: ShipmentData) -> ShipmentEvent:
     """Wrap `data` in the contract's envelope."""
-    return ShipmentEvent(event_type=ContractEventType(name=kind.contract_name), guid=data.shipment_number, data=data)
+    return ShipmentEvent(event_type=_contract_event_type(kind), guid=data.shipment_number, data=data)
+
+
+@cache
+def _contract_event_type(kind: EventType) -> ContractEventType:
+    return ContractEventType(name=kind.contract_name)

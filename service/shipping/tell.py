@@ -9,7 +9,7 @@ import asyncpg
 
 from publishers import outbox
 from publishers.outbox import NewEvent
-from schemas.events import EventType, ShipmentData
+from schemas.events import EventLine, EventParcel, EventType, ShipmentData
 from service.shipping.shipment import ShipmentStatus
 from sql import Connection, queries
 
@@ -66,21 +66,21 @@ def _events(news: News, content: asyncpg.Record) -> list[NewEvent]:
 def _data(kind: EventType, content: asyncpg.Record, *, notify: bool | None, sequence: int) -> ShipmentData:
     left = kind is EventType.SHIPMENT_SHIPPED
     mailed = content["send_shipping_confirmation"] if notify is None else notify
-    parcels = content["parcels"] if left else []
-    first = parcels[0] if parcels else {}
+    parcels = [EventParcel(**parcel) for parcel in content["parcels"]] if left else []
+    first = parcels[0] if parcels else EventParcel()
     return ShipmentData(
         order_number=content["order_number"],
         shipment_number=content["shipment_number"],
         store=content["store_code"],
         status=_STATUS_AFTER[kind],
         shipped_at=content["shipped_at"] if left else None,
-        carrier=first.get("carrier"),
-        service=first.get("service"),
+        carrier=first.carrier,
+        service=first.service,
         packages=content["package_count"] if left else None,
-        carrier_tracking_number=first.get("tracking_number"),
-        tracking_url=first.get("tracking_url"),
+        carrier_tracking_number=first.tracking_number,
+        tracking_url=first.tracking_url,
         parcels=parcels,
-        lines=content["lines"],
+        lines=[EventLine(**line) for line in content["lines"]],
         notify_customer=left and mailed,
         sequence=sequence,
     )
