@@ -23,9 +23,15 @@ from service.shipping.errors import InvalidRequest
 
 async def complete_many(request: web.Request) -> web.StreamResponse:
     """POST complete-shipments: 200 once the rows are read, then each row's result as soon as it is committed."""
-    read = list(enumerate(await read_rows(request), start=1))
     origin = request[ORIGIN]
-    rows = [Row(number, completion_of(row, origin)) for number, row in read if not isinstance(row, InvalidRequest)]
+    rows: list[Row] = []
+    refused: list[RowResult] = []
+    async for row in read_rows(request):
+        number = len(rows) + len(refused) + 1
+        if isinstance(row, InvalidRequest):
+            refused.append(_result(number, row))
+        else:
+            rows.append(Row(number, completion_of(row, origin)))
     answer = BulkAnswer(request, LINES if is_json_lines(request.content_type) else JSON)
     listener = Listener(
         tell=lambda outcomes: answer.add(
@@ -34,9 +40,11 @@ async def complete_many(request: web.Request) -> web.StreamResponse:
         wanted=lambda: answer.wanted,
     )
     async with answer.sending():
-        answer.add(_result(number, row) for number, row in read if isinstance(row, InvalidRequest))
+        answer.add(refused)
         await request.app[SERVICES].bulk_completions.complete(rows, listener)
-    bind_contextvars(rows=len(read), statuses={str(status): count for status, count in answer.statuses.items()})
+    bind_contextvars(
+        rows=len(rows) + len(refused), statuses={str(status): count for status, count in answer.statuses.items()}
+    )
     return answer.response
 
 

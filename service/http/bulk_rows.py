@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 from aiohttp import web
@@ -28,19 +28,30 @@ class _Body(BaseModel):
     shipments: list[Any] = Field(min_length=1, max_length=MOST_ROWS)
 
 
-async def read_rows(request: web.Request) -> list[ReadRow]:
-    """Return each row, or why it is none. Raises what `read_text` raises, or `InvalidRequest` for the whole body."""
+async def read_rows(request: web.Request) -> AsyncIterator[ReadRow]:
+    """Yield each row, or why it is none. Raises what `read_text` raises, or `InvalidRequest` for the whole body."""
     text = await read_text(request, limit=LIMIT, lines_too=True)
     if is_json_lines(request.content_type):
-        return await _read_each(_lines(text), CompleteShipmentRequest.model_validate_json)
+        values, read = _lines(text), CompleteShipmentRequest.model_validate_json
+    else:
+        values, read = _values(text), _from_value
+    for count, value in enumerate(values, start=1):
+        try:
+            yield read(value)
+        except ValidationError as error:
+            yield InvalidRequest(describe(error))
+        if count % READ_TOGETHER == 0:
+            await asyncio.sleep(0)
+
+
+def _values(text: str) -> list[Any]:
     try:
-        body = _Body.model_validate_json(text)
+        return _Body.model_validate_json(text).shipments
     except ValidationError as error:
         raise InvalidRequest(describe(error)) from None
-    return await _read_each(body.shipments, _from_value)
 
 
-def _lines(text: str) -> list[str]:
+def _lines(text: str) -> list[Any]:
     lines = [line for line in text.split("\n") if line.strip()]
     if not 1 <= len(lines) <= MOST_ROWS:
         raise InvalidRequest(f"body: expected 1 to {MOST_ROWS} lines, not {len(lines)}")
@@ -53,15 +64,3 @@ def _from_value(value: Any) -> CompleteShipmentRequest:  # noqa: ANN401 - whatev
     except ValidationError:
         # In the words for JSON, which the single call uses.
         return CompleteShipmentRequest.model_validate_json(to_json(value))
-
-
-async def _read_each(values: Sequence[Any], read: Callable[[Any], CompleteShipmentRequest]) -> list[ReadRow]:
-    rows: list[ReadRow] = []
-    for value in values:
-        try:
-            rows.append(read(value))
-        except ValidationError as error:
-            rows.append(InvalidRequest(describe(error)))
-        if len(rows) % READ_TOGETHER == 0:
-            await asyncio.sleep(0)
-    return rows
