@@ -52,8 +52,8 @@ _CONFIG = ConfigDict(
 )
 
 
-# Plain dataclasses, which pydantic reads, writes and describes like its own models: making one of our own rows, which is
-# done far more often than anything else, does not check again what the types and the tables have.
+# Plain dataclasses, which pydantic reads, writes and describes like its own models. One that is made of our own rows,
+# as nearly all are, is not checked again for what the types and the tables say.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,10 +31,7 @@ class _Body(BaseModel):
 async def read_rows(request: web.Request) -> AsyncIterator[ReadRow]:
     """Yield each row, or why it is none. Raises what `read_text` raises, or `InvalidRequest` for the whole body."""
     text = await read_text(request, limit=LIMIT, lines_too=True)
-    if is_json_lines(request.content_type):
-        values, read = _lines(text), CompleteShipmentRequest.model_validate_json
-    else:
-        values, read = _values(text), _from_value
+    values, read = (_lines(text), _from_line) if is_json_lines(request.content_type) else (_values(text), _from_value)
     for count, value in enumerate(values, start=1):
         try:
             yield read(value)
@@ -56,6 +53,10 @@ def _lines(text: str) -> list[Any]:
     if not 1 <= len(lines) <= MOST_ROWS:
         raise InvalidRequest(f"body: expected 1 to {MOST_ROWS} lines, not {len(lines)}")
     return lines
+
+
+def _from_line(line: str) -> CompleteShipmentRequest:
+    return CompleteShipmentRequest.model_validate_json(line)
 
 
 def _from_value(value: Any) -> CompleteShipmentRequest:  # noqa: ANN401 - whatever JSON can be
