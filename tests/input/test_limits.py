@@ -21,6 +21,7 @@ from service.http.unreadable import UNREADABLE
 from service.settings import Settings
 from tests.input.raw_http import Reply, chunked, exchange, request
 from tests.support.api import COMPLETE, Api
+from tests.support.bulk import COMPLETE_MANY
 from tests.support.orders import order_body
 from tests.support.rows import insert_order, insert_shipment
 from tests.support.waiting import until
@@ -58,6 +59,7 @@ def is_refused_unread(reply: Reply) -> bool:
 TAKEN = [
     ("POST", COMPLETE, 64 * KIB, OK, 404),
     ("PUT", ORDER_API, 64 * KIB, b'{"shipment": "100001-9"}', 200),
+    ("POST", COMPLETE_MANY, 4096 * KIB, b'{"shipments": [%b]}' % OK, 200),
     ("PUT", f"{ORDERS_BASE}/100001", KIB * KIB, json.dumps(order_body()).encode(), 201),
 ]
 
@@ -77,7 +79,7 @@ async def test_a_body_may_have_as_many_bytes_as_is_said(api: Api) -> None:
 
 async def test_a_body_that_never_ends_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "BODY_TIMEOUT_S", 0.2)
-    for method, path in (("POST", COMPLETE), ("PUT", ORDER_API)):
+    for method, path in (("POST", COMPLETE), ("POST", COMPLETE_MANY), ("PUT", ORDER_API)):
         short = request(api, b"", *JSON, "Content-Length: 500", method=method, path=path, length=False) + OK
         trickle = request(api, b"", *CHUNKED, method=method, path=path, length=False) + b"5\r\nab"
         for sent in (short, trickle):
