@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import aiosql
 import asyncpg
 
+from sql.adapter import Adapter
+
 MIGRATIONS = Path(__file__).parent / "migrations"
 QUERIES = Path(__file__).parent / "queries"
 
@@ -22,4 +24,4 @@ def queries(name: str) -> Any:  # noqa: ANN401 - aiosql makes the functions whil
 
     Every function takes an asyncpg connection first and the query's `:parameters` as keywords.
     """
-    return aiosql.from_path(QUERIES / f"{name}.sql", "asyncpg", kwargs_only=True, mandatory_parameters=False)
+    return aiosql.from_path(QUERIES / f"{name}.sql", Adapter, kwargs_only=True, mandatory_parameters=False)
