@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from bench.rows import ROWS
+from bench.data import Numbers
+from bench.rows import ROWS, chain
 from bench.rows.chain import accepted_at, delays_ms, read_answers
 from bench.rows.order_import import write_orders
 from bench.rows.worker import mail_of_dump
-from bench.size import FOLDER
+from bench.size import FOLDER, QUICK
 from schemas.orders import IntakeOrder
 
 DUMPED = b"""X-Client-Addr: 127.0.0.1
@@ -46,6 +49,26 @@ def test_the_chain_is_timed_from_the_answer_to_the_mail(tmp_path):
     answered = read_answers(tmp_path.glob("answers-0?"))
     mailed = {"<1@example.com>": "7-1", "<2@example.com>": "8-1"}
     assert sorted(delays_ms(answered, mailed, accepted_at(dump))) == pytest.approx([25, 30], abs=0.01)
+
+
+def test_the_chain_waits_for_the_mails_of_those_that_were_answered(tmp_path, monkeypatch):
+    # Of three completed shipments the answer to one was cut off, and its mail comes before another's.
+    looks = iter([["7-1", "9-1"], ["7-1", "8-1", "9-1"]])
+
+    def look(*_: Any, **__: Any) -> list[dict[str, str]]:
+        return [{"message_id": f"<{number}@example.com>", "shipment_number": number} for number in next(looks)]
+
+    def http(*_: Any, **variables: Any) -> str:
+        (tmp_path / "answers-0").write_text("100.000000 7-1\n101.500000 8-1\n")
+        assert variables["ANSWERS"] == str(tmp_path / "answers-")
+        return "counted"
+
+    monkeypatch.setattr(chain.time, "sleep", lambda _: None)
+    bench: Any = SimpleNamespace(http=http, size=QUICK, servers=SimpleNamespace(database=SimpleNamespace(look=look)))
+    api: Any = None
+    result, answered, mailed = chain._complete(bench, api, Numbers(7, 9), seconds=1, answers=tmp_path / "answers-")
+    assert (result, answered) == ("counted", {"7-1": 100, "8-1": 101.5})
+    assert sorted(mailed.values()) == ["7-1", "8-1", "9-1"]
 
 
 def test_the_orders_to_import_are_orders(tmp_path):
