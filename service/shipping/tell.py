@@ -66,7 +66,10 @@ def _events(news: News, content: asyncpg.Record) -> list[NewEvent]:
 def _data(kind: EventType, content: asyncpg.Record, *, notify: bool | None, sequence: int) -> ShipmentData:
     left = kind is EventType.SHIPMENT_SHIPPED
     mailed = content["send_shipping_confirmation"] if notify is None else notify
-    parcels = [EventParcel(**parcel) for parcel in content["parcels"]] if left else []
+    parcels = [
+        EventParcel(carrier=carrier, service=service, tracking_number=tracking_number, tracking_url=tracking_url)
+        for carrier, service, tracking_number, tracking_url in (content["parcels"] if left else ())
+    ]
     first = parcels[0] if parcels else EventParcel()
     return ShipmentData(
         order_number=content["order_number"],
@@ -80,7 +83,7 @@ def _data(kind: EventType, content: asyncpg.Record, *, notify: bool | None, sequ
         carrier_tracking_number=first.tracking_number,
         tracking_url=first.tracking_url,
         parcels=parcels,
-        lines=[EventLine(**line) for line in content["lines"]],
+        lines=[EventLine(line_id=line_id, sku=sku, quantity=quantity) for line_id, sku, quantity in content["lines"]],
         notify_customer=left and mailed,
         sequence=sequence,
     )

@@ -150,17 +150,15 @@ SET carrier = coalesce(excluded.carrier, known.carrier),
     tracking_url = coalesce(excluded.tracking_url, known.tracking_url);
 
 -- name: event_contents
--- What events tell of shipments, right after the statement that changed them: lines in the order's sequence, and the
--- parcels. By primary keys; in no particular order.
+-- What events tell of shipments, right after the statement that changed them: lines in the order's sequence (NULL: none,
+-- which is no shipment), and the parcels. By primary keys; in no particular order. Rows within rows, because making JSON
+-- of them and reading it took as long as all the rest.
 SELECT s.id AS shipment_id, o.order_number, o.store_code, st.send_shipping_confirmation,
        s.shipment_number, s.shipped_at, s.package_count, s.event_sequence,
-       (SELECT jsonb_agg(jsonb_build_object('line_id', l.line_id, 'sku', l.sku, 'quantity', sl.quantity)
-                         ORDER BY l.position)
+       (SELECT array_agg((l.line_id, l.sku, sl.quantity) ORDER BY l.position)
         FROM shipment_lines sl JOIN order_lines l ON l.id = sl.order_line_id
         WHERE sl.shipment_id = s.id) AS lines,
-       (SELECT coalesce(jsonb_agg(jsonb_build_object('carrier', p.carrier, 'service', p.service,
-                                                     'tracking_number', p.tracking_number,
-                                                     'tracking_url', p.tracking_url) ORDER BY p.position), '[]')
-        FROM parcels p WHERE p.shipment_id = s.id) AS parcels
+       ARRAY(SELECT (p.carrier, p.service, p.tracking_number, p.tracking_url)
+             FROM parcels p WHERE p.shipment_id = s.id ORDER BY p.position) AS parcels
 FROM shipments s JOIN orders o ON o.id = s.order_id JOIN stores st ON st.code = o.store_code
 WHERE s.id = ANY(:shipment_ids::bigint[]);
