@@ -14,6 +14,7 @@ from consumers import inbox
 from consumers.delivery import Delivery
 from consumers.inbox import handle_once
 from consumers.outcome import DatabaseAway, TryLater
+from consumers.registry import Consumer
 from schemas.events import EventType, shipment_event
 from service.settings import Settings
 from service.wiring import open_pool
@@ -22,7 +23,7 @@ from tests.support.proxy import open_proxy
 from tests.support.rows import OrderRow, ShipmentRow, event_data
 from tests.support.servers import Servers
 from tests.support.waiting import until
-from tests.support.workers import EMAIL, Recorder, Worker, working
+from tests.support.workers import EMAIL, GROUPED, Recorder, Worker, working
 
 WORK = EMAIL.topology(()).work.name
 DEAD = EMAIL.topology(()).dead.name
@@ -34,6 +35,11 @@ def brief(settings: Settings) -> Settings:
     return settings.model_copy(
         update={"smtp_url": "smtp://127.0.0.1:1", "worker_retry_delays_s": (1,), "worker_concurrency": 4}
     )
+
+
+@pytest.fixture(params=[EMAIL, GROUPED], ids=["alone", "together"])
+def consumer(request: pytest.FixtureRequest) -> Consumer:
+    return request.param
 
 
 class Server:
@@ -98,10 +104,13 @@ async def test_a_transaction_that_loses_its_connection_begins_again(brief: Setti
 
 
 async def test_a_database_that_is_closed_is_waited_for_with_the_messages_in_their_queue(
-    brief: Settings, server: Server
+    brief: Settings, server: Server, consumer: Consumer
 ) -> None:
     recorder = Recorder()
-    async with working(brief, handler=recorder) as worker, open_topic(brief.amqp_url) as topic:
+    async with (
+        working(brief, consumer=consumer, handler=recorder) as worker,
+        open_topic(brief.amqp_url) as topic,
+    ):
         await server.close_database()
         for _ in range(10):
             await topic.tell(SHIPMENT)
@@ -124,9 +133,14 @@ async def test_a_stop_ends_the_wait_for_the_database(brief: Settings, server: Se
         assert await topic.depth(WORK) == 1
 
 
-async def test_a_server_that_has_become_a_standby_is_waited_for(brief: Settings, server: Server) -> None:
+async def test_a_server_that_has_become_a_standby_is_waited_for(
+    brief: Settings, server: Server, consumer: Consumer
+) -> None:
     recorder = Recorder()
-    async with working(brief, handler=recorder) as worker, open_topic(brief.amqp_url) as topic:
+    async with (
+        working(brief, consumer=consumer, handler=recorder) as worker,
+        open_topic(brief.amqp_url) as topic,
+    ):
         await server.refuse_writes()
         await topic.tell(SHIPMENT)
         await paused(worker)
@@ -135,14 +149,15 @@ async def test_a_server_that_has_become_a_standby_is_waited_for(brief: Settings,
     assert [delivery.attempt for delivery in recorder.deliveries] == [1]
 
 
-async def test_a_network_that_is_down_is_waited_for(brief: Settings) -> None:
+async def test_a_network_that_is_down_is_waited_for(brief: Settings, consumer: Consumer) -> None:
     address = urlsplit(brief.database_url)
     assert address.hostname
     assert address.port
     recorder = Recorder()
     async with open_proxy(address.hostname, address.port) as proxy, open_topic(brief.amqp_url) as topic:
         through = brief.database_url.replace(f"{address.hostname}:{address.port}", f"127.0.0.1:{proxy.port}")
-        async with working(brief.model_copy(update={"database_url": through}), handler=recorder) as worker:
+        cut_off = brief.model_copy(update={"database_url": through})
+        async with working(cut_off, consumer=consumer, handler=recorder) as worker:
             await proxy.down()
             await topic.tell(SHIPMENT)
             await paused(worker)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -24,9 +23,8 @@ from service.settings import Settings
 from tests.support.events import Topic, open_topic
 from tests.support.rows import OrderRow, ShipmentRow
 from tests.support.waiting import until
-from tests.support.workers import EMAIL, Worker, working
+from tests.support.workers import EMAIL, GROUPED, Worker, working
 
-GROUPED = dataclasses.replace(EMAIL, together=True)
 WORK = EMAIL.topology(()).work.name
 DEAD = EMAIL.topology(()).dead.name
 RETRY = f"{WORK}.retry.1s"
@@ -253,7 +251,7 @@ async def test_a_message_that_is_twice_in_a_group_is_handled_once(brief: Setting
 
 
 async def _settled(logs: Any, number: int) -> bool:
-    return sum(line["event"] == "message_settled" for line in logs) == number
+    return sum(line["event"] == "message_settled" for line in logs) >= number
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -446,12 +444,12 @@ async def test_two_workers_share_a_queue_full_of_duplicates(brief: Settings, eff
             pass
         for event_id in (*ids, *reversed(ids)):
             await topic.tell(SHIPMENT, event_id=event_id)
-        async with (
-            working(brief, consumer=GROUPED, handler=effects),
-            working(brief, consumer=GROUPED, handler=effects),
-        ):
-            await effects.have_happened(len(ids))
-            await topic.wait_for_depth(WORK, 0)
+        with capture_logs() as logs:
+            async with (
+                working(brief, consumer=GROUPED, handler=effects),
+                working(brief, consumer=GROUPED, handler=effects),
+            ):
+                await until(lambda: _settled(logs, 2 * len(ids)))
         assert await queues(topic) == [0, 0, 0]
     assert await effects.committed() == Counter(ids)
     assert await effects.handled() == set(ids)

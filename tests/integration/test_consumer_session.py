@@ -15,6 +15,7 @@ from consumers import topology
 from consumers.broker import Broker
 from consumers.delivery import Delivery
 from consumers.outcome import Handled, TryLater
+from consumers.registry import Consumer
 from consumers.runtime import run
 from consumers.settle import CopyPublisher, settle
 from consumers.topology import TopologyMismatch
@@ -27,7 +28,7 @@ from tests.support.rows import OrderRow, ShipmentRow
 from tests.support.servers import Servers
 from tests.support.vhosts import management
 from tests.support.waiting import until
-from tests.support.workers import EMAIL, Recorder, Worker, working
+from tests.support.workers import EMAIL, GROUPED, Recorder, Worker, working
 
 TOPOLOGY = EMAIL.topology((1,))
 WORK = TOPOLOGY.work.name
@@ -40,6 +41,11 @@ def brief(settings: Settings) -> Settings:
     return settings.model_copy(
         update={"smtp_url": "smtp://127.0.0.1:1", "worker_retry_delays_s": (1,), "worker_concurrency": 4}
     )
+
+
+@pytest.fixture(params=[EMAIL, GROUPED], ids=["alone", "together"])
+def consumer(request: pytest.FixtureRequest) -> Consumer:
+    return request.param
 
 
 async def close_connections(servers: Servers, amqp_url: str) -> None:
@@ -70,9 +76,9 @@ async def resumed(worker: Worker) -> None:
     await worker.start_consuming()
 
 
-async def test_a_closed_connection_is_opened_again(brief: Settings, servers: Servers) -> None:
+async def test_a_closed_connection_is_opened_again(brief: Settings, servers: Servers, consumer: Consumer) -> None:
     recorder = Recorder()
-    async with working(brief, handler=recorder) as worker, open_topic(brief.amqp_url) as topic:
+    async with working(brief, consumer=consumer, handler=recorder) as worker, open_topic(brief.amqp_url) as topic:
         await close_connections(servers, brief.amqp_url)
         await resumed(worker)
         await topic.tell(SHIPMENT)
@@ -81,11 +87,11 @@ async def test_a_closed_connection_is_opened_again(brief: Settings, servers: Ser
 
 
 async def test_a_handler_outlives_the_connection_and_its_message_is_not_handled_twice(
-    brief: Settings, servers: Servers
+    brief: Settings, servers: Servers, consumer: Consumer
 ) -> None:
     recorder = Recorder()
     recorder.go_on.clear()
-    async with working(brief, handler=recorder) as worker, open_topic(brief.amqp_url) as topic:
+    async with working(brief, consumer=consumer, handler=recorder) as worker, open_topic(brief.amqp_url) as topic:
         await topic.tell(SHIPMENT)
         await recorder.begun(1)
         await close_connections(servers, brief.amqp_url)
@@ -164,11 +170,11 @@ async def test_a_stop_lets_running_handlers_finish_and_takes_nothing_new(brief: 
 
 @pytest.mark.parametrize("after", [1, 5, 10, 20, 30])
 async def test_a_stop_among_messages_that_keep_coming_answers_for_all_that_were_handled(
-    brief: Settings, after: int
+    brief: Settings, after: int, consumer: Consumer
 ) -> None:
     recorder = Recorder()
     async with open_topic(brief.amqp_url) as topic:
-        async with working(brief, handler=recorder) as worker:
+        async with working(brief, consumer=consumer, handler=recorder) as worker:
             await asyncio.gather(*(topic.tell(SHIPMENT) for _ in range(60)))
             await recorder.ended(after)
             worker.stop.set()
