@@ -15,7 +15,7 @@ from consumers import inbox
 from consumers.acknowledging import Acknowledging
 from consumers.delivery import Delivery, attempt, trace_id_of
 from consumers.inbox import Connection
-from consumers.outcome import Done, Rejected
+from consumers.outcome import Done
 from consumers.work import Work, log_settled
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ def _read(work: Work, message: AbstractIncomingMessage) -> Delivery[Any] | None:
         return None
     try:
         return work.read(message)
-    except Rejected:
+    except Exception:  # noqa: BLE001 - it is read again alone, and what this means is decided there
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,13 +12,15 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 from structlog.testing import capture_logs
 
 from consumers import together
-from consumers.delivery import Delivery
+from consumers.delivery import Delivery, read_delivery
 from consumers.handling import MOST_TOGETHER, Handling
 from consumers.inbox import Connection
 from consumers.outcome import Done, Handled, Rejected, TryLater
+from consumers.registry import Consumer
 from schemas.topology import DEAD_REASON_HEADER
 from service.settings import Settings
 from tests.support.events import Topic, open_topic
@@ -93,7 +96,9 @@ async def _nothing(*_: object) -> None:
 
 
 @asynccontextmanager
-async def busy(settings: Settings, effects: Effects, **running: Any) -> AsyncIterator[tuple[Worker, Topic, Waiting]]:
+async def busy(
+    settings: Settings, effects: Effects, *, consumer: Consumer = GROUPED, **running: Any
+) -> AsyncIterator[tuple[Worker, Topic, Waiting]]:
     """Run a worker that is held up in its first group, of one message: what is told waits, and is the next group."""
     waiting = Waiting()
     with pytest.MonkeyPatch.context() as patch:
@@ -101,7 +106,7 @@ async def busy(settings: Settings, effects: Effects, **running: Any) -> AsyncIte
         patch.setattr(together, "LONGEST_S", 60)
         effects.go_on.clear()
         async with (
-            working(settings, consumer=GROUPED, handler=effects, **running) as worker,
+            working(settings, consumer=consumer, handler=effects, **running) as worker,
             open_topic(settings.amqp_url) as topic,
         ):
             await topic.tell(SHIPMENT)
@@ -135,9 +140,10 @@ class Waiting:
         await until(reached)
 
 
-async def tell(topic: Topic, waiting: Waiting, number: int = 8) -> list[UUID]:
+async def tell(topic: Topic, waiting: Waiting, number: int = 8, *, beside: int = 0) -> list[UUID]:
+    """Tell of events and return their ids once they wait, `beside` others that were told of before."""
     ids = [await topic.tell(SHIPMENT) for _ in range(number)]
-    await waiting.for_messages(number)
+    await waiting.for_messages(number + beside)
     return ids
 
 
@@ -231,6 +237,22 @@ async def test_one_that_cannot_be_read_fails_alone_and_undoes_nobody(brief: Sett
         await effects.have_happened(8)
     assert dead.headers[DEAD_REASON_HEADER] == "the body is not a shipment event: body: json_invalid"
     assert await effects.transactions() == [1, 7]
+
+
+async def test_an_error_in_reading_one_is_decided_on_alone(brief: Settings, effects: Effects) -> None:
+    def read(message: AbstractIncomingMessage) -> Delivery:
+        if message.body == b"trap":
+            raise ZeroDivisionError
+        return read_delivery(message)
+
+    async with busy(brief, effects, consumer=dataclasses.replace(GROUPED, read=read)) as (_, topic, waiting):
+        await topic.publish(b"trap", event_id=uuid4())
+        await tell(topic, waiting, 2, beside=1)
+        effects.go_on.set()
+        dead = await topic.take(DEAD)
+        await effects.have_happened(3)
+    assert dead.headers[DEAD_REASON_HEADER] == "unexpected ZeroDivisionError (attempt 2 was the last)"
+    assert await effects.transactions() == [1, 2]
 
 
 async def test_a_message_that_is_twice_in_a_group_is_handled_once(brief: Settings, effects: Effects) -> None:
