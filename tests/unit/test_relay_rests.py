@@ -19,10 +19,10 @@ PACE = Pace(batch_size=2, poll_s=NEVER_S, publish_timeout_s=1)
 
 
 class Relaying:
-    """A relay whose rounds take what is `waiting`. `next` tells what it does, step by step; `over` ends a wait."""
+    """A relay whose rounds take what is `waiting`, and `round_s`. `next` tells what it does, step by step; `over` ends a wait."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.waiting = 0
+        self.waiting, self.round_s = 0, 0.0
         self.due, self.stop, self.over = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.looked_at = 0.0
         self._session: Any = None
@@ -67,6 +67,7 @@ class Relaying:
         taken = min(self.waiting, PACE.batch_size)
         self.waiting -= taken
         self._steps.put_nowait(f"round of {taken}")
+        await asyncio.sleep(self.round_s)
         return taken
 
     async def _wait(self, *events: asyncio.Event, timeout_s: float) -> None:
@@ -126,16 +127,29 @@ async def test_whoever_was_told_looks_until_nobody_can_have_kept_silent(
 ) -> None:
     monkeypatch.setattr(relay, "REST_S", 0.01)
     monkeypatch.setattr(relay, "THROTTLE_S", 0.1)
-    async with relaying.running():
+
+    async def looks_for_as_long_as_the_throttle() -> bool:
+        assert [await relaying.next() for _ in range(3)] == ["round of 0", "rest", "round of 0"]
         while await relaying.next() != "pause":
             pass
-        relaying.due.set()
+        return relaying.looked_at >= told_at + 0.1
+
+    told_at = asyncio.get_running_loop().time()
+    async with relaying.running():
+        assert await relaying.next() == "session"
+        assert await looks_for_as_long_as_the_throttle(), "an earlier session may have been told"
         told_at = asyncio.get_running_loop().time()
-        steps = []
-        while (step := await relaying.next()) != "pause":
-            steps.append(step)
-    assert steps[:3] == ["round of 0", "rest", "round of 0"]
-    assert relaying.looked_at >= told_at + 0.1
+        relaying.due.set()
+        assert await looks_for_as_long_as_the_throttle()
+
+
+async def test_a_round_that_began_too_early_is_not_the_last_look_however_long_it_took(
+    relaying: Relaying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay, "THROTTLE_S", 0.05)
+    relaying.round_s = 0.1
+    async with relaying.running():
+        assert [await relaying.next() for _ in range(4)] == ["session", "round of 0", "rest", "round of 0"]
 
 
 @pytest.mark.usefixtures("always_rests")
