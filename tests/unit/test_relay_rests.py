@@ -19,7 +19,10 @@ PACE = Pace(batch_size=2, poll_s=NEVER_S, publish_timeout_s=1)
 
 
 class Relaying:
-    """A relay whose rounds take what is `waiting`, and `round_s`. `next` tells what it does, step by step; `over` ends a wait."""
+    """A relay whose rounds take `round_s` and what is `waiting`.
+
+    `next` tells what it does, step by step; `over` ends a wait.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.waiting, self.round_s = 0, 0.0
