@@ -106,7 +106,10 @@ class Renderer:
             raise TemplateFailure(f"template {name} of store {store_code}: {_fault(error)}") from error
 
     def _find(self, store_code: str, name: str) -> Template:
-        return self._environment.select_template([f"{store_code}/{name}", name])
+        template = self._environment.select_template([f"{store_code}/{name}", name])
+        # Each mail starts from a copy of these, which of a ChainMap is made in Python, key by key.
+        template.globals = dict(template.globals)
+        return template
 
     def _check(self, directory: Path) -> None:
         if not directory.is_dir():
