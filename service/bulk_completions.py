@@ -63,11 +63,14 @@ class BulkCompletions:
         self._completions = completions
         self._turns = turns
         self._wakeup = wakeup
-        connections = max(1, settings.payment_pool_size // 2)
-        self._connections = asyncio.Semaphore(connections)
-        # A row alone may take as long as its payment; sets of other requests must not wait for that.
-        self._most_alone = max(1, connections - 1)
-        self._alone = asyncio.Semaphore(self._most_alone)
+        # A second set at once would keep others waiting for the event loop, and gain nothing where several processes
+        # share the work.
+        self._set = asyncio.Semaphore(1)
+        # With the set's, no more than half of the connections, so that single calls find some; and a set waits for
+        # nobody's payment, unless there is one connection for all.
+        others = settings.payment_pool_size // 2 - 1
+        self._alone = asyncio.Semaphore(others) if others > 0 else self._set
+        self._most_alone = max(1, others)
         self._stopping = False
 
     def stop(self) -> None:
@@ -89,7 +92,7 @@ class BulkCompletions:
     async def _complete_set(self, rows: Sequence[Row], listener: Listener) -> list[Row]:
         """Complete those that can be in one transaction, and return the others."""
         by_number = {row.completion.shipment_number: row for row in rows}
-        async with self._connections:
+        async with self._set:
             if not self._may_begin(rows, listener):
                 return []
             try:
@@ -111,7 +114,7 @@ class BulkCompletions:
         async def take() -> None:
             while listener.wanted() and (row := next(waiting, None)):
                 # For as long as it takes: nobody has promised when a row's turn comes.
-                async with self._alone, self._connections:
+                async with self._alone:
                     if self._may_begin([row], listener):
                         await self._complete_alone(row, listener)
 
