@@ -30,6 +30,9 @@ log = structlog.get_logger()
 MOST_TOGETHER = 64
 # Of one process. A second one would split what waits into smaller groups, each with statements and a commit to pay for.
 GROUPS_AT_ONCE = 1
+# Turns of the event loop, not time: those who were answered are told, and whoever's request has arrived by now gets
+# from the socket to the queue and comes along. A call that comes alone never waits for them.
+TURNS_BETWEEN_GROUPS = 8
 
 # The database, not a row, has failed the group: nobody in it would fare better alone.
 _DATABASE_LOST = (
@@ -136,6 +139,8 @@ class Completions:
                 )
                 while not is_lost(connection) and (group := self._next_group()):
                     await self._complete_group(connection, group)
+                    for _ in range(TURNS_BETWEEN_GROUPS):
+                        await asyncio.sleep(0)
             except TemporarilyUnavailable:
                 # Others may have a connection still. If not, nobody else would tell those who wait.
                 if self._taking == 1:
