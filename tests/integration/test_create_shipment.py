@@ -230,15 +230,20 @@ async def test_a_hold_placed_while_a_creation_is_under_way_wins(
     async def reserve_and_hold(*arguments: Any, **more: Any) -> int | None:
         reserved = await reserve_capture(*arguments, **more)
         holds.append(asyncio.create_task(domain.pool.execute("UPDATE orders SET status = 'ONHOLD'")))
-        # It is the next to have the row that the creation holds.
         await until_somebody_waits(domain.pool)
         return reserved
 
+    async def lock_after_the_hold(*arguments: Any) -> int:
+        # It has waited for the row, but whoever asks when the row is let go may be quicker.
+        await asyncio.gather(*holds)
+        return await lock_begun(*arguments)
+
     holds: list[asyncio.Task[str]] = []
+    lock_begun = create_shipment_module._lock_begun
     monkeypatch.setattr(create_shipment_module, "reserve_capture", reserve_and_hold)
+    monkeypatch.setattr(create_shipment_module, "_lock_begun", lock_after_the_hold)
     with pytest.raises(ShipmentNotReleased):
         await domain.create({"43243": 1})
-    await asyncio.gather(*holds)
     assert (sandbox.ledger(), await domain.events(), await domain.allocated()) == ([], [], 1)
     monkeypatch.undo()
     with pytest.raises(ShipmentNotReleased):
