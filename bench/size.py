@@ -15,6 +15,9 @@ class Size:
     seconds: int = 5
     callers: tuple[int, ...] = (1, 16, 64)
     workers: tuple[int, ...] = (1, 2)
+    # of pgbench, where an API runs beside it: the number it is at its best with. 64 and the API's connections would be
+    # too many for a server as it comes.
+    clients: int = 16
     # completions a second that no measurement here will exceed: so many shipments are loaded for it
     most_per_second: int = 4000
     outbox_rows: int = 50_000

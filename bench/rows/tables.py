@@ -19,8 +19,6 @@ def measure(bench: Bench) -> Iterator[Row]:
     if size.scale <= SMALL_SCALE:
         return
     callers, workers = size.callers[-1], size.workers[-1]
-    # Two APIs and 64 more would be too many connections for a server as it comes.
-    clients = size.callers[-2:][0]
     databases = {
         SMALL_SCALE: bench.servers.another_database("bench_small", scale=SMALL_SCALE),
         size.scale: bench.servers.database,
@@ -39,9 +37,9 @@ def measure(bench: Bench) -> Iterator[Row]:
         for _ in range(size.rounds):
             first: dict[str, float] = {}
             for scale, api in ((SMALL_SCALE, small), (size.scale, large)):
-                limit, _ = bench.limit(supplies[scale].take(most), clients=clients, database=databases[scale])
+                limit, _ = bench.limit(supplies[scale].take(most), clients=size.clients, database=databases[scale])
                 calls = bench.completions(api, supplies[scale].take(most), callers=callers)
-                for kind, figures in ((f"pgbench, {clients} clients", limit), (f"HTTP, {callers} callers", calls)):
+                for kind, figures in ((f"pgbench, {size.clients} clients", limit), (f"HTTP, {callers} callers", calls)):
                     base = first.setdefault(kind, figures.value)
                     rounds.setdefault(f"{kind}, {scale:,} shipments", []).append(
                         replace(figures, ratio=figures.value / base)
