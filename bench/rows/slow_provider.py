@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,8 @@ from service.settings import Settings
 
 GROUP = "Completions, provider takes 300 ms"
 TAKES_MS = 300
+# What is cut off at the end counts for nothing, so the end must be far away.
+LONGER = 4
 NOT_FOUND = Numbers(1, 1_000_000)
 
 
@@ -30,22 +33,25 @@ def measure(bench: Bench) -> Iterator[Row]:
     beside: list[Round] = []
     with bench.servers.api(workers=workers, payment_url=bench.servers.payment_url) as api:
         # Twice what is possible, for what is cut off at the end.
-        each = 2 * int(possible * seconds) + 4 * callers
+        each, longer = (2 * int(possible * each) + 4 * callers for each in (seconds, LONGER * seconds))
+        pause_s = callers / possible + 1
         authorization = f"sandbox:slow:{TAKES_MS}"
-        supply = Supply(
-            bench.servers.database.add_released(size.rounds * each, captured=False, authorization=authorization)
-        )
+        needed = size.rounds * (each + longer)
+        supply = Supply(bench.servers.database.add_released(needed, captured=False, authorization=authorization))
         bench.warm_up(api, captured=False)
         bench.servers.database.settle()
         for _ in range(size.rounds):
             with bench.watch(api=api.pid) as used:
                 alone = bench.http(api, COMPLETE, "unknown.lua", NOT_FOUND, callers=1, seconds=seconds)
             idle.append(bench.round(alone.rate, used, units=alone.requests, latency=alone, void=_not_404(alone)))
-            numbers = supply.take(each)
             with bench.watch(api=api.pid) as used:
-                slow, among = _both(api, numbers, callers=callers, seconds=seconds)
+                slow = bench.http(
+                    api, COMPLETE, "complete.lua", supply.take(longer), callers=callers, seconds=LONGER * seconds
+                )
             figures = bench.round(slow.rate, used, units=slow.requests, latency=slow, void=slow.void)
             calls.append(replace(figures, ratio=slow.rate / possible))
+            time.sleep(pause_s)
+            among = _beside(api, supply.take(each), callers=callers, seconds=seconds)
             beside.append(
                 replace(
                     Round(among.rate, p50_ms=among.p50_ms, p99_ms=among.p99_ms, void=_not_404(among)),
@@ -53,7 +59,7 @@ def measure(bench: Bench) -> Iterator[Row]:
                 )
             )
             # What wrk has cut off goes on, and must not be in the way of the next idle 404.
-            time.sleep(callers / possible + 1)
+            time.sleep(pause_s)
     bench.servers.database.look("empty_outbox")
     name = f"HTTP, {callers} callers, {workers} API processes"
     yield Row(GROUP, name, "/s", tuple(calls), f"{min(connections, callers)} at once / 0.3 s", ">= 0.95")
@@ -61,22 +67,16 @@ def measure(bench: Bench) -> Iterator[Row]:
     yield Row(GROUP, "404 beside these, 1 caller", "/s", tuple(beside), "p99 of the idle 404", "<= 2")
 
 
-def _both(api: Api, numbers: Numbers, *, callers: int, seconds: int) -> tuple[WrkResult, WrkResult]:
-    slow = start_wrk(
-        api.url + COMPLETE,
-        "complete.lua",
-        callers=callers,
-        seconds=seconds,
-        variables=load_variables(api, numbers, callers=callers),
-    )
-    among = start_wrk(
-        api.url + COMPLETE,
-        "unknown.lua",
-        callers=1,
-        seconds=seconds,
-        variables=load_variables(api, NOT_FOUND, callers=1),
-    )
-    return read_wrk(slow), read_wrk(among)
+def _beside(api: Api, numbers: Numbers, *, callers: int, seconds: int) -> WrkResult:
+    """Measure a 404 while the slow ones go on."""
+
+    def start(script: str, numbers: Numbers, callers: int) -> subprocess.Popen[str]:
+        variables = load_variables(api, numbers, callers=callers)
+        return start_wrk(api.url + COMPLETE, script, callers=callers, seconds=seconds, variables=variables)
+
+    slow, among = start("complete.lua", numbers, callers), start("unknown.lua", NOT_FOUND, 1)
+    read_wrk(slow)
+    return read_wrk(among)
 
 
 def _not_404(result: WrkResult) -> str:
