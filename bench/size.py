@@ -18,8 +18,9 @@ class Size:
     # of pgbench, where an API runs beside it: the number it is at its best with. 64 and the API's connections would be
     # too many for a server as it comes.
     clients: int = 16
-    # completions a second that no measurement here will exceed: so many shipments are loaded for it
-    most_per_second: int = 4000
+    # completions a second that no measurement here will exceed, nor twice the share of one of the threads that make the
+    # load: so many shipments are loaded for it
+    most_per_second: int = 8000
     outbox_rows: int = 50_000
     messages: int = 20_000
     mails: int = 20_000
