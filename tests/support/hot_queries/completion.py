@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import uuid4
 
 from tests.support.hot_queries.case import (
@@ -11,6 +12,7 @@ from tests.support.hot_queries.case import (
     PAID,
     PENDING,
     UNPAID,
+    Hot,
     Parameters,
     hot,
     number,
@@ -63,6 +65,14 @@ def events(ids: list[int]) -> Parameters:
     }
 
 
+def for_groups(query: str, parameters: Callable[[list[int]], Parameters], by: str) -> list[Hot]:
+    """Return a query of completions done together, for one alone and for as many as there are at most."""
+    return [
+        hot(query, lambda at, size=size: parameters(paid_group(at, size)), by, case=f"{size} together")
+        for size in (1, GROUP)
+    ]
+
+
 COMPLETION = [
     hot(
         "shipping.may_wait",
@@ -100,46 +110,21 @@ COMPLETION = [
         lambda at: {"capture_id": at + PENDING, "reason": "no funds"},
         "captures_pkey orders_pkey",
     ),
-    *(
-        hot(
-            "shipping.lock_completable",
-            lambda at, size=size: {"shipment_numbers": [shipment(each) for each in paid_group(at, size)]},
-            "shipments_shipment_number_key orders_pkey one_live_capture_per_shipment",
-            case=f"{size} together",
-        )
-        for size in (1, GROUP)
+    *for_groups(
+        "shipping.lock_completable",
+        lambda ids: {"shipment_numbers": [shipment(each) for each in ids]},
+        "shipments_shipment_number_key orders_pkey one_live_capture_per_shipment",
     ),
     hot(
         "shipping.look_at_shipments",
         lambda at: {"shipment_numbers": [shipment(at + LEFT + 10 * n) for n in range(BATCH)]},
         "shipments_shipment_number_key orders_pkey",
     ),
-    *(
-        hot(
-            "shipping.mark_shipped",
-            lambda at, size=size: departures(paid_group(at, size)),
-            "shipments_pkey orders_pkey",
-            case=f"{size} together",
-        )
-        for size in (1, GROUP)
+    *for_groups("shipping.mark_shipped", departures, "shipments_pkey orders_pkey"),
+    *for_groups(
+        "shipping.event_contents",
+        lambda ids: {"shipment_ids": ids},
+        "shipments_pkey orders_pkey stores_pkey shipment_lines_pkey order_lines_pkey parcels_shipment_id_position_key",
     ),
-    *(
-        hot(
-            "shipping.event_contents",
-            lambda at, size=size: {"shipment_ids": paid_group(at, size)},
-            "shipments_pkey orders_pkey stores_pkey shipment_lines_pkey order_lines_pkey"
-            " parcels_shipment_id_position_key",
-            case=f"{size} together",
-        )
-        for size in (1, GROUP)
-    ),
-    *(
-        hot(
-            "outbox.append_events",
-            lambda at, size=size: events(paid_group(at, size)),
-            "shipments_pkey events_pkey",
-            case=f"{size} together",
-        )
-        for size in (1, GROUP)
-    ),
+    *for_groups("outbox.append_events", events, "shipments_pkey events_pkey"),
 ]
