@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import aio_pika
 import pytest
 from aiormq.exceptions import ChannelInvalidStateError
+from structlog.testing import capture_logs
 
 from consumers import topology
 from consumers.broker import Broker
@@ -91,16 +92,21 @@ async def test_a_handler_outlives_the_connection_and_its_message_is_not_handled_
 ) -> None:
     recorder = Recorder()
     recorder.go_on.clear()
-    async with working(brief, consumer=consumer, handler=recorder) as worker, open_topic(brief.amqp_url) as topic:
-        await topic.tell(SHIPMENT)
-        await recorder.begun(1)
-        await close_connections(servers, brief.amqp_url)
-        await topic.wait_for_depth(WORK, 1)  # the broker has it back
-        recorder.go_on.set()
-        await recorder.ended(1)
-        await worker.start_consuming()
-        await topic.tell(SHIPMENT)  # is delivered after the one that comes again
-        await recorder.ended(2)
+    with capture_logs() as logs:
+
+        async def skipped() -> bool:
+            return any(line["event"] == "message_settled" and line["outcome"] == "skipped" for line in logs)
+
+        async with working(brief, consumer=consumer, handler=recorder), open_topic(brief.amqp_url) as topic:
+            await topic.tell(SHIPMENT)
+            await recorder.begun(1)
+            await close_connections(servers, brief.amqp_url)
+            await topic.wait_for_depth(WORK, 1)  # the broker has it back
+            recorder.go_on.set()
+            await recorder.ended(1)
+            await until(skipped)
+            await topic.tell(SHIPMENT)
+            await recorder.ended(2)
     assert len({delivery.event_id for delivery in recorder.deliveries}) == len(recorder.deliveries) == 2
     async with open_topic(brief.amqp_url) as topic:
         assert [await topic.depth(queue) for queue in (WORK, f"{WORK}.retry.1s", DEAD)] == [0, 0, 0]
