@@ -18,6 +18,8 @@ GROUP = "Completions, provider takes 300 ms"
 TAKES_MS = 300
 # What is cut off at the end counts for nothing, so the end must be far away.
 LONGER = 4
+# All callers begin at the same moment and keep step for a while, as a day's calls do not.
+BEGINNING_S = 3
 NOT_FOUND = Numbers(1, 1_000_000)
 
 
@@ -33,7 +35,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     beside: list[Round] = []
     with bench.servers.api(workers=workers, payment_url=bench.servers.payment_url) as api:
         # Twice what is possible, for what is cut off at the end.
-        each, longer = (2 * int(possible * each) + 4 * callers for each in (seconds, LONGER * seconds))
+        each, longer = (2 * int(possible * each) + 4 * callers for each in (BEGINNING_S + seconds, LONGER * seconds))
         pause_s = callers / possible + 1
         authorization = f"sandbox:slow:{TAKES_MS}"
         needed = size.rounds * (each + longer)
@@ -70,11 +72,13 @@ def measure(bench: Bench) -> Iterator[Row]:
 def _beside(api: Api, numbers: Numbers, *, callers: int, seconds: int) -> WrkResult:
     """Measure a 404 while the slow ones go on."""
 
-    def start(script: str, numbers: Numbers, callers: int) -> subprocess.Popen[str]:
+    def start(script: str, numbers: Numbers, callers: int, seconds: int) -> subprocess.Popen[str]:
         variables = load_variables(api, numbers, callers=callers)
         return start_wrk(api.url + COMPLETE, script, callers=callers, seconds=seconds, variables=variables)
 
-    slow, among = start("complete.lua", numbers, callers), start("unknown.lua", NOT_FOUND, 1)
+    slow = start("complete.lua", numbers, callers, BEGINNING_S + seconds)
+    time.sleep(BEGINNING_S)
+    among = start("unknown.lua", NOT_FOUND, 1, seconds)
     read_wrk(slow)
     return read_wrk(among)
 

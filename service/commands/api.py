@@ -15,6 +15,7 @@ from service.http.app import build_app
 from service.logs import configure_logs
 from service.settings import Settings, SettingsError, load_settings
 from service.stop import stop_on_signals
+from service.wiring import spare_the_collector
 
 log = structlog.get_logger()
 
@@ -53,6 +54,7 @@ def serve(settings: Settings, *, share_port: bool) -> None:
     app = build_app(settings)
 
     async def announce(_app: web.Application) -> None:
+        spare_the_collector()
         log.info("api_started", url=f"http://{settings.host}:{settings.port}")
 
     app.on_startup.append(announce)

@@ -21,7 +21,7 @@ from schemas.topology import ConsumerTopology
 from service.logs import configure_logs
 from service.settings import Settings, load_settings
 from service.stop import stop_on_signals
-from service.wiring import check_migrated, open_pool
+from service.wiring import check_migrated, open_pool, spare_the_collector
 
 # One for the rounds, which follow one another, and one to spare while a broken one is being replaced.
 POOL_SIZE = 2
@@ -51,6 +51,7 @@ async def run_relay(settings: Settings) -> None:
         wakeup = Wakeup()
         if settings.relay_wakeup:
             await stack.enter_async_context(listen(settings.database_url, wakeup))
+        spare_the_collector()
         await publishing.run(
             pool,
             partial(

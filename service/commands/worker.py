@@ -20,7 +20,7 @@ from service.logs import configure_logs
 from service.order_events import take_in
 from service.settings import Settings, SettingsError, load_settings
 from service.stop import stop_on_signals
-from service.wiring import check_migrated, open_pool
+from service.wiring import check_migrated, open_pool, spare_the_collector
 
 _KNOWN = ", ".join(CONSUMERS)
 
@@ -73,6 +73,7 @@ async def run_worker(settings: Settings, consumer: Consumer) -> None:
             subject=consumer.subject,
             together=consumer.together,
         )
+        spare_the_collector()
         await run(broker, work, stop=stop)
 
 

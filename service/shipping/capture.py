@@ -7,6 +7,7 @@ idempotency key to ask about.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 
 import asyncpg
@@ -21,10 +22,13 @@ from service.payments.provider import (
 )
 from service.payments.registry import provider_for
 from service.shipping.errors import CaptureNotSupported, CaptureOutcomeUnknown, TemporarilyUnavailable
+from service.shipping.pace import Pace
 from service.shipping.shipment import SHIPPING_ORDERS, OrderStatus, ShipmentStatus
 from sql import Connection, queries
 
 log = structlog.get_logger()
+
+_pace = Pace()
 
 
 class NothingReserved(Exception):
@@ -97,7 +101,9 @@ async def take_payment(
     """
     if capture["state"] == "CAPTURED":
         return Captured(reference="")
+    asked = time.monotonic()
     result = await _ask_provider(capture, providers=providers, timeout_s=timeout_s, reserved_by_us=reserved_by_us)
+    answered = time.monotonic()
     # Before the commit: if that fails, this line is what leads a person from the money to the shipment.
     log.info(
         "capture_answered",
@@ -108,6 +114,8 @@ async def take_payment(
         result=type(result).__name__.lower(),
         reason=result.reason if isinstance(result, Declined) else None,
     )
+    if wait_s := _pace.wait_s(asked=asked, answered=answered):
+        await asyncio.sleep(wait_s)
     shipping = queries("shipping")
     if isinstance(result, Captured):
         await shipping.settle_captured(connection, capture_id=capture["id"], reference=result.reference)
