@@ -10,6 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from service.dev.children import StartError
 from service.settings import Settings
@@ -34,6 +35,17 @@ def pytest_configure() -> None:
     # A developer's own settings must not decide what the tests see.
     for name in [name for name in os.environ if name.startswith("WAYBILL_") and not name.startswith(_FOR_TESTS)]:
         del os.environ[name]
+    # Without configuration a logged error is drawn with all local variables, thousands of lines, for seconds in which
+    # a test's event loop stands still.
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.TimeStamper(),
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
