@@ -126,7 +126,10 @@ PROVIDER_FAULTS = (
     _fault("slow, but in time", answering(slowly), statuses=(200,)),
     _fault("takes the money and never answers", answering(never), statuses=(500, 503)),
     _fault("refuses connections", refused, statuses=(200, 500, 503), amid=True),
-    _fault("silent connections", silent_way, statuses=(500, 503), amid=True),
+    # An answer may be through just before they fall silent.
+    Fault(
+        step=_STEP, name="silent connections", strike=silent_way, amid=True, statuses=(200, 500, 503), logged=_UNKNOWN
+    ),
     _fault("breaks off in the middle of the answer", answering(broken_off)),
     _fault("answers 200 with what is no JSON", always(200, b"<!garbage", _JSON)),
     _fault("answers what is no HTTP", answering(partial(_always, b"\x00\xff\x16\x03\r\n\r\n"))),
